@@ -1,0 +1,1 @@
+"""Everything that touches the world: ways in, codecs, bus, store, feeds, printers."""

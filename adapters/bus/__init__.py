@@ -1,0 +1,1 @@
+"""What carries messages: the log in PostgreSQL, or memory for tests."""

@@ -1,0 +1,233 @@
+"""The official dialect: ``Certificate`` (原产地证书数据导入接口) <-> `Declaration`."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from lxml import etree
+
+from adapters.codecs import explain
+from adapters.codecs.catalog import Schema, catalog
+from adapters.codecs.official import GOODS, HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
+from adapters.codecs.registry import fault
+from adapters.codecs.texts import clean, escaped, to_customs, trouble, unbroken
+from adapters.codecs.xml import line_at, parse
+from gateway.core.declaration import Block, Declaration
+from gateway.core.faults import Fault, Refused
+from gateway.ports import Place, Reading
+
+MAX_BYTES: Final = 4 << 20
+"""Larger declarations are not parsed at all (2,000 goods lines need about 2 MiB); the doors' limits are smaller."""
+
+_START: Final = f'<?xml version="1.0" encoding="UTF-8"?>\n<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
+
+
+class CustomsXml:
+    """Reads and writes the official XML. One object may serve many threads."""
+
+    media_type: Final = "application/xml"
+
+    def __init__(self, schema: Schema | None = None) -> None:
+        self._schema = schema or catalog()[SCHEMA]
+
+    def read(self, raw: bytes) -> Reading:
+        """Raises Refused with every fault of form at once."""
+        root = parse(raw, limit=MAX_BYTES)
+        if not self._schema.valid(root):
+            raise Refused([*explain.faults(self._schema, root, len(raw)), *_text_faults(root)])
+        fields, texts, broken = _walk(root)
+        locate = partial(_locate, root)
+        if not clean("".join(texts)):
+            _refuse_if(_text_faults(root))
+        if broken:
+            _refuse_if(_length_faults(fields, broken, locate))
+        return Reading(Declaration.model_validate(fields), fields, None, locate)
+
+    def write(self, declaration: Declaration) -> bytes:
+        """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""
+        _refuse_if(carriage_faults(declaration))
+        document = encode(declaration)
+        root = parse(document, limit=MAX_BYTES)
+        if not self._schema.valid(root):
+            raise Refused(explain.faults(self._schema, root, len(document)))
+        return document
+
+
+def encode(content: Declaration | Mapping[str, Any]) -> bytes:
+    """The official bytes of a declaration, or of its (perhaps faulty) plain data; not validated yet."""
+    values = _values(content)
+    parts = [_START]
+    _write_block(parts, values, HEAD)
+    parts.append("</CertificateHead>")
+    for section in SECTIONS:
+        inner = values.get(section.field)
+        if section.item is None:
+            lines: list[str] = []
+            if inner is not None:
+                _write_block(lines, _values(inner), section.table)
+            if lines:
+                parts.extend((f"<{section.container}>", *lines, f"</{section.container}>"))
+        elif inner or section.field == "goods":
+            parts.append(f"<{section.container}>")
+            for item in inner or ():
+                parts.append(f"<{section.item}>")
+                _write_block(parts, _values(item), section.table)
+                parts.append(f"</{section.item}>")
+            parts.append(f"</{section.container}>")
+    promise = values.get("promise")
+    code = "" if promise is None else f"<AplPromiseCode>{escaped(to_customs(promise))}</AplPromiseCode>"
+    parts.append(f"<AplPromise>{code}</AplPromise></Certificate>\n")
+    return "".join(parts).encode()
+
+
+def _values(content: Any) -> Mapping[str, Any]:
+    return content if isinstance(content, dict) else vars(content)
+
+
+def carriage_faults(declaration: Declaration) -> list[Fault]:
+    """Texts that would not survive the official encoding, with official paths."""
+    return [fault(code, official_path(place)) for place, code in troubled(declaration)]
+
+
+def troubled(content: Declaration | Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """Places whose text the official message can't carry, each with its fault code."""
+    found: list[tuple[Place, str]] = []
+    _search(content, (), found)
+    return found
+
+
+def _search(block: Any, place: Place, found: list[tuple[Place, str]]) -> None:
+    for name, value in _values(block).items():
+        if type(value) is str:
+            if "/n" in value:
+                found.append(((*place, name), "TEXT-SLASH-N"))
+            if not value.isprintable() and (code := trouble(value)):
+                found.append(((*place, name), code))
+        elif isinstance(value, tuple | list):
+            for index, item in enumerate(value):
+                _search(item, (*place, name, index), found)
+        elif isinstance(value, Block | dict):
+            _search(value, (*place, name), found)
+
+
+def _write_block(parts: list[str], values: Mapping[str, Any], table: BlockTable) -> None:
+    for name, start, end, absent in table.writers:
+        value = values.get(name)
+        if value is None:
+            if absent:
+                parts.append(absent)
+            continue
+        text = value if type(value) is str else str(value)
+        if "\n" in text:
+            text = to_customs(text)
+        parts.append(f"{start}{escaped(text)}{end}")
+
+
+_Walked = tuple[dict[str, Any], list[str], list[Place]]
+
+
+def _walk(root: etree._Element) -> _Walked:
+    """A valid document as canonical data in the model's order, all its texts, and the places of real line breaks."""
+    texts: list[str] = []
+    broken: list[Place] = []
+    parts = list(root)
+    fields = _read_block(parts[0], HEAD, texts, broken, ())
+    promise = parts[-1][0].text
+    nested: dict[str, Any] = {"goods": (), "non_parties": (), "invoices": ()}
+    for part in parts[1:-1]:
+        section = _BY_CONTAINER[part.tag]
+        if section.item is None:
+            nested[section.field] = _read_block(part, section.table, texts, broken, (section.field,))
+        else:
+            nested[section.field] = tuple(
+                [
+                    _read_block(item, section.table, texts, broken, (section.field, index))
+                    for index, item in enumerate(part)
+                ]
+            )
+    for section in SECTIONS:
+        content = nested.get(section.field)
+        if content or section.item is not None:
+            fields[section.field] = content
+    fields["promise"] = promise
+    return fields, texts, broken
+
+
+_BY_CONTAINER: Final = {f"{{{NAMESPACE}}}{section.container}": section for section in SECTIONS}
+_NUMBERS: Final = frozenset(
+    f"{{{NAMESPACE}}}{table.fields['line_no'].element}" for table in (GOODS, SECTION["non_parties"].table)
+)
+
+
+def _read_block(
+    element: etree._Element, table: BlockTable, texts: list[str], broken: list[Place], place: Place
+) -> dict[str, Any]:
+    """Field -> value of one block; empty elements are absent."""
+    fields: dict[str, Any] = {}
+    by_tag = table.by_tag
+    for child in element:
+        text = child.text
+        if not text:
+            continue
+        tag = child.tag
+        name = by_tag[tag]
+        if tag in _NUMBERS:
+            fields[name] = int(text)
+            continue
+        if "/n" in text:
+            text = text.replace("/n", "\n")
+            if "\n" in (child.text or "") or "\r" in text:
+                text = unbroken(text)
+                broken.append((*place, name))
+        elif "\n" in text or "\r" in text:
+            text = unbroken(text)
+            broken.append((*place, name))
+        fields[name] = text
+        texts.append(text)
+    return fields
+
+
+def _length_faults(fields: Mapping[str, Any], broken: list[Place], locate: Any) -> list[Fault]:
+    """Texts with real line breaks, which the schema counted as one character and customs will count as two."""
+    found = []
+    for place in broken:
+        section = SECTION.get(str(place[0]))
+        table = section.table if section else HEAD
+        block: Any = fields
+        for step in place[:-1]:
+            block = block[step]
+        mark = table.fields[str(place[-1])]
+        if mark.length is not None and len(to_customs(block[place[-1]])) > mark.length:
+            path, line = locate(place)
+            facts = {"element": mark.element, "title": f" ({mark.title})", "limit": mark.length}
+            found.append(fault("XSD-LENGTH", path, line, **facts))
+    return found
+
+
+def _text_faults(root: etree._Element) -> list[Fault]:
+    """Forbidden characters in any value of a document, valid or not."""
+    found = []
+    for element in root.iter():
+        text = element.text
+        if text and not text.isprintable() and (code := trouble(unbroken(text))):
+            found.append(fault(code, explain.path_of(element), line_at(element)))
+    return found
+
+
+def _locate(root: etree._Element, place: Place) -> tuple[str, int | None]:
+    """XPath of a place, and the line of its element or of the nearest one around it."""
+    path = official_path(place)
+    element = root
+    for step in path.split("/")[2:]:
+        name, _, index = step.rstrip("]").partition("[")
+        same = element.findall(f"{{{NAMESPACE}}}{name}")
+        at = int(index or 1) - 1
+        if at >= len(same):
+            break
+        element = same[at]
+    return path, line_at(element)
+
+
+def _refuse_if(faults: list[Fault]) -> None:
+    if faults:
+        raise Refused(faults)

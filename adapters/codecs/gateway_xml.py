@@ -1,0 +1,162 @@
+"""The gateway's own messages as XML (namespace ``urn:origin-gateway:messages:v1``), and who reads which topic."""
+
+import hashlib
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from lxml import etree
+from pydantic import ValidationError
+
+from adapters.codecs.catalog import catalog
+from adapters.codecs.receipts import message_id, open_tolerantly, read_fileret, read_receipt
+from adapters.codecs.texts import escaped, presentable
+from adapters.codecs.xml import parse
+from gateway.core.faults import Refused
+from gateway.core.messages import (
+    CustomsDeclaration,
+    DeclarationAccepted,
+    Incoming,
+    LayoutArrived,
+    Part,
+    PrintJob,
+    PrintResult,
+    RenderJob,
+    RenderResult,
+    Value,
+)
+from gateway.ports import Encodable, Unreadable
+
+NAMESPACE: Final = "urn:origin-gateway:messages:v1"
+SCHEMA: Final = "messages"
+
+ACCEPTED: Final = "origin.declaration.accepted.v1"
+INBOUND: Final = "origin.customs.inbound.v1"
+RENDER_RESULT: Final = "origin.render.result.v1"
+PRINT_RESULT: Final = "origin.print.result.v1"
+
+_MAX_DETAIL: Final = 2000
+"""Most characters of `detail`, a text of our own making; longer ones are cut."""
+
+M = TypeVar("M", bound=Value)
+
+
+class GatewayCodec:
+    """Implements `gateway.ports.MessageCodec`; also reads the jobs of the render and print workers."""
+
+    def encode(self, message: Encodable) -> bytes:
+        """The XML body, validated. Raises TypeError for a CustomsDeclaration: its body is the official message."""
+        if isinstance(message, CustomsDeclaration):
+            raise TypeError("a CustomsDeclaration's body is the official message, made by the CustomsXml dialect")
+        body = _encode(message)
+        errors = catalog()[SCHEMA].errors(parse(body))
+        if errors:
+            raise ValueError(f"{type(message).__name__} is not valid: error {errors[0].kind} at {errors[0].path}")
+        return body
+
+    def decode(self, topic: str, body: bytes) -> Incoming:
+        """The message in a body read from `topic`. Raises Unreadable."""
+        if topic == INBOUND:
+            return _from_customs(body)
+        if topic == ACCEPTED:
+            return _decode(DeclarationAccepted, body)
+        if topic == RENDER_RESULT:
+            return _decode(RenderResult, body)
+        if topic == PRINT_RESULT:
+            return _decode(PrintResult, body)
+        raise Unreadable("MESSAGE-TOPIC", f"nothing that is read here comes on the topic {topic}")
+
+    def render_job(self, body: bytes) -> RenderJob:
+        """A body of origin.render.job.v1. Raises Unreadable."""
+        return _decode(RenderJob, body)
+
+    def print_job(self, body: bytes) -> PrintJob:
+        """A body of origin.print.job.v1. Raises Unreadable."""
+        return _decode(PrintJob, body)
+
+
+def read_layout_head(root: etree._Element, body: bytes) -> LayoutArrived:
+    """What the turn needs of a layout document (版式文件): number, part, pages. Raises Unreadable."""
+    number, part, pages = root.get("number", ""), root.get("part", ""), root.get("pages", "")
+    if not number or part not in set(Part) or not (pages.isascii() and pages.isdigit() and len(pages) < 5):
+        raise Unreadable("LAYOUT-HEAD", "the layout document lacks number, part (original, copy) or pages")
+    return LayoutArrived(
+        message_id=message_id(body),
+        raw_sha256=hashlib.sha256(body).hexdigest(),
+        number=number,
+        part=Part(part),
+        pages=int(pages),
+    )
+
+
+def _from_customs(body: bytes) -> Incoming:
+    root = open_tolerantly(body)
+    name = etree.QName(root).localname
+    if name == "LayoutDocument":
+        return read_layout_head(root, body)
+    # A receipt may come wrapped in an envelope: the first element of a known name counts.
+    for element in root.iter("{*}Receipt", "{*}FileRet"):
+        if etree.QName(element).localname == "Receipt":
+            return read_receipt(element, body)
+        return read_fileret(element, body)
+    raise Unreadable("INBOUND-ROOT", "neither a receipt nor a layout document")
+
+
+@cache
+def _fields(kind: type[Value]) -> tuple[tuple[str, str, str], ...]:
+    """(field, start tag, end tag) of a message, in order."""
+    names = [(field, _pascal(field)) for field in kind.model_fields]
+    return tuple((field, f"<{name}>", f"</{name}>") for field, name in names)
+
+
+@cache
+def _by_tag(kind: type[Value]) -> dict[str, str]:
+    return {f"{{{NAMESPACE}}}{_pascal(field)}": field for field in kind.model_fields}
+
+
+def _pascal(field: str) -> str:
+    return "".join(word.capitalize() for word in field.split("_"))
+
+
+def _encode(message: Value) -> bytes:
+    name = type(message).__name__
+    parts = [f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">']
+    for field, start, end in _fields(type(message)):
+        value = getattr(message, field)
+        if value is None:
+            continue
+        if field == "detail":
+            value = value[:_MAX_DETAIL]
+        parts.append(f"{start}{_text(value)}{end}")
+    parts.append(f"</{name}>\n")
+    return "".join(parts).encode()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, str):
+        return escaped(presentable(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _decode(kind: type[M], body: bytes) -> M:
+    try:
+        root = parse(body)
+    except Refused as refused:
+        raise Unreadable(refused.faults[0].code, f"line {refused.faults[0].line or '?'}") from None
+    if root.tag != f"{{{NAMESPACE}}}{kind.__name__}":
+        raise Unreadable("MESSAGE-ROOT", f"this is no {kind.__name__}")
+    errors = catalog()[SCHEMA].errors(root)
+    if errors:
+        raise Unreadable("MESSAGE-INVALID", f"schema error {errors[0].kind} on line {errors[0].line}")
+    by_tag = _by_tag(kind)
+    content = {by_tag[str(child.tag)]: child.text or "" for child in root}
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, one["loc"])) for one in error.errors(include_input=False))
+        raise Unreadable("MESSAGE-INVALID", f"wrong: {places}") from None

@@ -1,0 +1,236 @@
+"""What customs answers: business (业务回执), technical (技术回执) and attachment receipts (随附单据回执).
+
+Readers are tolerant: elements are found by local name at any depth, namespaces and order are ignored, unknown elements
+do no harm (the raw bytes are stored anyway), an unknown code is "unknown", never a failure. Writers serve the simulator
+and are strict.
+"""
+
+import csv
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID, uuid5
+
+from lxml import etree
+
+import schemas
+from adapters.codecs.catalog import catalog
+from adapters.codecs.official import NAMESPACE
+from adapters.codecs.texts import escaped, presentable
+from adapters.codecs.xml import declared_encoding, parse
+from gateway.core.faults import Refused
+from gateway.core.messages import (
+    AttachmentReceipt,
+    BusinessReceipt,
+    CustomsReply,
+    ReceiptMeaning,
+    TechnicalReceipt,
+    TechnicalVerdict,
+)
+from gateway.ports import Unreadable
+
+INBOUND: Final = UUID("5d0c7a52-3d0e-5c60-9a4c-6f2f0f6b7c11")
+"""Namespace of the message ids of what customs sends: the same bytes are the same message."""
+
+_REPLY: Final = MappingProxyType(
+    {
+        "RepType": "code",
+        "EntMgrNo": "company_no",
+        "BarCode": "bar_code",
+        "OfficeDeclare": "statement",
+        "OrgNameE": "office_name",
+        "CheckAddress": "check_place",
+        "AddressEn": "office_address",
+        "OrgTel": "office_phone",
+        "OrgFax": "office_fax",
+        "EntOrgCode": "organisation_code",
+        "CheckDate": "signed_on",
+        "RepCode": "reply_codes",
+        "RepAddMsg": "extra_text",
+        "RspGenTime": "generated_at",
+        "ChkVaildDate": "valid_until",
+        "CertType": "certificate_type",
+    }
+)
+"""Official element of CusRespData -> field of `CustomsReply`, both as text."""
+
+_XML_DECLARATION: Final = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
+_CHINESE: Final = frozenset({"GBK", "GB2312", "GB18030", "CP936", "GB_2312-80", "HZ-GB-2312"})
+
+
+@cache
+def code_meanings() -> Mapping[tuple[str, str], str]:
+    """(list, code) -> meaning, from ``schemas/codelists/receipt_codes.csv``."""
+    rows = csv.DictReader(schemas.read_text("codelists", "receipt_codes.csv").splitlines())
+    return MappingProxyType({(row["list"], row["code"]): row["meaning"] for row in rows})
+
+
+def message_id(body: bytes) -> UUID:
+    """The id of an inbound customs message: fixed by its bytes."""
+    return uuid5(INBOUND, hashlib.sha256(body).hexdigest())
+
+
+def open_tolerantly(body: bytes) -> etree._Element:
+    """The root of what customs sent, in UTF-8, UTF-16 or a Chinese encoding it declares. Raises Unreadable."""
+    try:
+        return parse(_as_utf8(body))
+    except Refused as refused:
+        one = refused.faults[0]
+        raise Unreadable(one.code, f"line {one.line or '?'}: {one.message}") from None
+
+
+def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
+    """A business receipt. Raises Unreadable when it names no certificate."""
+    reply_element = _first(root, "CusRespData")
+    own = _texts(root, without=reply_element)
+    channel = own.get("Channel", "")
+    reply = _reply(reply_element) if reply_element is not None else None
+    return BusinessReceipt(
+        message_id=message_id(body),
+        raw_sha256=hashlib.sha256(body).hexdigest(),
+        number=_number(own),
+        channel=channel,
+        meaning=_meaning(channel, reply),
+        note=own.get("Note", ""),
+        received_at=own.get("ReceiveTime", ""),
+        sent_at=own.get("SendTime", ""),
+        reply=reply,
+    )
+
+
+def read_fileret(root: etree._Element, body: bytes) -> TechnicalReceipt | AttachmentReceipt:
+    """A technical receipt; with FileType or FileName an attachment's. Raises Unreadable without a number."""
+    own = _texts(root)
+    code = own.get("RetType", "")
+    common = TechnicalReceipt(
+        message_id=message_id(body),
+        raw_sha256=hashlib.sha256(body).hexdigest(),
+        number=_number(own),
+        code=code,
+        verdict=TechnicalVerdict(code_meanings().get(("ret_type", code), "unknown")),
+        note=own.get("Note", ""),
+        sent_at=own.get("SendTime", ""),
+    )
+    if _first(root, "FileType") is None and _first(root, "FileName") is None:
+        return common
+    return AttachmentReceipt(
+        **common.model_dump(), file_type=own.get("FileType", ""), file_name=own.get("FileName", "")
+    )
+
+
+def write_receipt(
+    number: str,
+    channel: str,
+    *,
+    note: str = "",
+    received_at: str = "",
+    sent_at: str = "",
+    reply: CustomsReply | None = None,
+) -> bytes:
+    """A business receipt as customs would send it, valid against our schema. Raises ValueError when it can't be.
+
+    Times are texts ``yyyy-MM-dd hh:mm:ss``.
+    """
+    parts = _elements({"CertNo": number, "ReceiveTime": received_at, "Channel": channel, "Note": note})
+    parts += _elements({"SendTime": sent_at})
+    if reply is not None:
+        values = {element: str(getattr(reply, field)) for element, field in _REPLY.items()}
+        running = "" if reply.running_no is None else str(reply.running_no)
+        flag = "1" if reply.issued_retroactively else ""
+        inner = _elements({"RspNo": running, **values, "ReissueFlag": flag})
+        parts += f"<CusRespData>{inner}</CusRespData>"
+    return _checked("receipt", f'<Receipt xmlns="{NAMESPACE}">{parts}</Receipt>')
+
+
+def write_fileret(
+    number: str,
+    code: str,
+    *,
+    note: str = "",
+    received_at: str = "",
+    sent_at: str = "",
+    file_type: str = "",
+    file_name: str = "",
+) -> bytes:
+    """A technical receipt, or with `file_type` an attachment's. Raises ValueError when it can't be valid."""
+    inner = _elements(
+        {
+            "CertNo": number,
+            "ReceiveTime": received_at,
+            "RetType": code,
+            "Note": note,
+            "SendTime": sent_at,
+            "FileType": file_type,
+            "FileName": file_name,
+        }
+    )
+    return _checked("fileret", f"<FileRet>{inner}</FileRet>")
+
+
+def _elements(values: Mapping[str, str]) -> str:
+    return "".join(f"<{name}>{escaped(presentable(v))}</{name}>" for name, v in values.items() if v)
+
+
+def _checked(name: str, document: str) -> bytes:
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'.encode()
+    errors = catalog()[name].errors(parse(body))
+    if errors:
+        raise ValueError(f"no valid {name}: schema error {errors[0].kind} at {errors[0].path}")
+    return body
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """The body re-encoded when it says, by mark or declaration, that it is something else."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif declared_encoding(body) in _CHINESE:
+        encoding = "gb18030"
+    else:
+        return body
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        raise Unreadable("RECEIPT-ENCODING", f"the body is not in {encoding}, which it declares") from None
+    return _XML_DECLARATION.sub("", text).encode()
+
+
+def _first(root: etree._Element, name: str) -> etree._Element | None:
+    return next(root.iter(f"{{*}}{name}"), None)
+
+
+def _texts(root: etree._Element, without: etree._Element | None = None) -> dict[str, str]:
+    """Local name -> trimmed text, first occurrence wins; what stands inside `without` is left out."""
+    found: dict[str, str] = {}
+    inside = set(without.iter()) if without is not None else set()
+    for element in root.iter("{*}*"):
+        text = (element.text or "").strip()
+        if text and element not in inside:
+            found.setdefault(etree.QName(element).localname, text)
+    return found
+
+
+def _number(own: Mapping[str, str]) -> str:
+    number = own.get("CertNo", "")
+    if not number:
+        raise Unreadable("RECEIPT-NO-NUMBER", "the receipt has no CertNo, so it belongs to no certificate")
+    return number
+
+
+def _reply(element: etree._Element) -> CustomsReply:
+    own = _texts(element)
+    running = own.get("RspNo", "")
+    return CustomsReply(
+        running_no=int(running) if running.isascii() and running.isdigit() and len(running) < 10 else None,
+        issued_retroactively=own.get("ReissueFlag", "") == "1",
+        **{field: own.get(name, "") for name, field in _REPLY.items()},
+    )
+
+
+def _meaning(channel: str, reply: CustomsReply | None) -> ReceiptMeaning:
+    meaning = code_meanings().get(("channel", channel), "unknown")
+    if meaning == "reply":
+        meaning = code_meanings().get(("rep_type", reply.code if reply else ""), "unknown")
+    return ReceiptMeaning(meaning)

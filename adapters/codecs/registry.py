@@ -1,0 +1,40 @@
+"""Faults of form by their stable code, with the sentences of ``schemas/faults.toml``."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import schemas
+from gateway.core.faults import Fault
+
+SOURCE = "schemas/faults.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The sentences of one code; words in braces are filled from our schemas, never from the sender's document."""
+
+    message: str
+    remedy: str
+
+
+@cache
+def registry() -> Mapping[str, Entry]:
+    """Every registered code."""
+    table = tomllib.loads(schemas.read_text("faults.toml"))
+    return MappingProxyType({code: Entry(**entry) for code, entry in table.items()})
+
+
+def fault(code: str, path: str = "", line: int | None = None, **facts: object) -> Fault:
+    """A fault of form. Raises KeyError for a code, or a word in braces, that nobody registered: our bug."""
+    entry = registry()[code]
+    return Fault(
+        code=code,
+        path=path,
+        line=line,
+        message=entry.message.format(**facts),
+        remedy=entry.remedy.format(**facts),
+        source=SOURCE,
+    )

@@ -1,0 +1,1 @@
+"""Ways out for those who watch: server-sent events."""

@@ -1,0 +1,244 @@
+"""The hot folder: a way in for programs that can only write files. See `folder_files` for the folders.
+
+Whatever happens in between, a file ends in `accepted` or `rejected` with its answer beside it: what stands in `work`
+is submitted again, and the door answers the same bytes of the same client the same way.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from adapters.inbound.folder_files import (
+    Changed,
+    Claimed,
+    ClientFolder,
+    NotPlain,
+    Sight,
+    TooLarge,
+)
+from adapters.inbound.lines import MAX_BYTES as MAX_BATCH_BYTES
+from adapters.inbound.lines import DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
+from gateway.core.admission import Verdict
+from gateway.core.faults import Fault
+from gateway.ports import Unavailable
+from gateway.reading import IntakeObserver
+from gateway.runtime.answers import Answer
+from gateway.runtime.door import Client, Submission
+from gateway.runtime.door_faults import too_large
+
+POLL: Final = 0.2
+"""Seconds between two looks."""
+AT_ONCE: Final = 200
+"""Files submitted together, so that the door commits them together."""
+PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between pilots while the database is away."""
+STUCK_SECONDS: Final = 60.0
+"""When a file that broke us is tried again."""
+ON_FILE: Final = (Verdict.ACCEPTED, Verdict.DUPLICATE)
+MEDIA_TYPES: Final = {".xml": "application/xml", ".json": "application/json"}
+
+log = structlog.get_logger("adapters.inbound.folder")
+
+
+FindClient = Callable[[str], Awaitable[Client | None]]
+"""The client a folder belongs to, by its id; None: nobody, or revoked. Raises Unavailable."""
+
+
+class HotFolders:
+    """All clients' folders below one root. One process at a time works them (a lock in the root)."""
+
+    def __init__(
+        self,
+        root: Path,
+        door: DoorLike,
+        find_client: FindClient,
+        observer: IntakeObserver,
+        *,
+        max_bytes: int,
+        settle: float = 0.5,
+        poll: float = POLL,
+    ) -> None:
+        """`settle`: seconds without a write after which a file is whole; `max_bytes`: of one declaration."""
+        self._root = root
+        self._door = door
+        self._find_client = find_client
+        self._observer = observer
+        self._max_bytes = max_bytes
+        self._settle = settle
+        self._poll = poll
+        self._seen: dict[str, dict[str, Sight]] = {}
+        self._failures = 0
+        self._stuck: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with self._open_root() as root:
+            while not _locked(root):  # noqa: ASYNC110 - the one who unlocks is another process
+                await asyncio.sleep(2)
+            log.info("folder.watching")
+            while True:
+                try:
+                    busy = await self.work_once(root)
+                except Unavailable as trouble:
+                    await self._away(trouble)
+                    continue
+                except OSError as error:
+                    log.error("folder.trouble", reason=os.strerror(error.errno or 0))
+                    await asyncio.sleep(5)
+                    continue
+                if not busy:
+                    await asyncio.sleep(self._poll)
+
+    async def work_once(self, root: int) -> bool:
+        """One pass over all clients; True when there was something to do. Raises Unavailable."""
+        busy = False
+        for name in await asyncio.to_thread(_clients, root):
+            client = await self._find_client(name)
+            if client is None:
+                continue
+            try:
+                folder = await asyncio.to_thread(ClientFolder, root, name)
+            except OSError as error:
+                log.warning("folder.unusable", client=name, reason=os.strerror(error.errno or 0))
+                continue
+            try:
+                busy |= await self._work(client, folder)
+            finally:
+                folder.close()
+        return busy
+
+    async def _work(self, client: Client, folder: ClientFolder) -> bool:
+        """One client: first what stands in `work`, then what is whole in `in`. Raises Unavailable."""
+        waiting = [c for c in await asyncio.to_thread(lambda: list(folder.claimed())) if not self._is_stuck(c)]
+        if not waiting:
+            now = time.monotonic()
+            before = self._seen.get(client.id, {})
+            ready, seen = await asyncio.to_thread(folder.whole, before, now, self._settle)
+            waiting = [c for name in ready[: self._share] if (c := await asyncio.to_thread(folder.claim, name))]
+            self._seen[client.id] = {n: s for n, s in seen.items() if n not in {c.name for c in waiting}}
+        chosen = waiting[: self._share]
+        outcomes = await asyncio.gather(*(self._file(client, folder, c) for c in chosen), return_exceptions=True)
+        for file, outcome in zip(chosen, outcomes, strict=True):
+            if isinstance(outcome, Unavailable) or not isinstance(outcome, Exception | None):
+                raise outcome
+            if outcome is not None:  # our bug, or the disk's: this file waits, the others flow
+                self._stuck[file.ticket] = time.monotonic() + STUCK_SECONDS
+                log.error("folder.broke", client=client.id, exc_info=outcome)
+        if chosen and self._failures:
+            self._failures = 0
+            log.info("folder.back")
+        return bool(chosen)
+
+    def _is_stuck(self, file: Claimed) -> bool:
+        return self._stuck.get(file.ticket, 0) > time.monotonic()
+
+    @property
+    def _share(self) -> int:
+        """How many files at once; while the database is away a single one goes first."""
+        return 1 if self._failures else AT_ONCE
+
+    async def _file(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
+        """One file to its end. Raises Unavailable: it stays in `work` and is submitted again."""
+        batch = file.name.lower().endswith(".ndjson")
+        limit = MAX_BATCH_BYTES if batch else self._max_bytes
+        try:
+            content = await asyncio.to_thread(folder.read, file, limit)
+        except Changed:
+            await asyncio.to_thread(folder.give_back, file)
+            return
+        except NotPlain:
+            await self._end(client, folder, file, Answer.refused([not_plain()], None))
+            return
+        except TooLarge:
+            await self._end(client, folder, file, Answer.refused([too_large(limit)], None))
+            return
+        if batch:
+            await self._batch(client, folder, file, content)
+            return
+        started = time.perf_counter()
+        media_type = MEDIA_TYPES[os.path.splitext(file.name)[1].lower()]
+        answer = await self._door.submit(Submission(client, media_type, content, "folder"))
+        self._observer.received("folder", answer.verdict, time.perf_counter() - started)
+        await self._end(client, folder, file, answer)
+
+    async def _end(self, client: Client, folder: ClientFolder, file: Claimed, answer: Answer) -> None:
+        target = "accepted" if answer.verdict in ON_FILE else "rejected"
+        await asyncio.to_thread(folder.finish, file, target, answer.body + b"\n", ".result.json")
+        log.info("folder.answered", client=client.id, verdict=answer.verdict.value)
+
+    async def _batch(self, client: Client, folder: ClientFolder, file: Claimed, content: bytes) -> None:
+        """A file of many: one verdict a line; `accepted` only when every line was."""
+        started = time.perf_counter()
+        batch = LineBatch(self._door, Sender(client, "folder"), self._max_bytes)
+        splitter = Splitter(self._max_bytes)
+        ended_at = None
+        for line in (*splitter.feed(content), *splitter.end()):
+            if batch.full:
+                ended_at = line.number
+                break
+            batch.add(line)
+        verdicts: list[bytes] = []
+        good = ended_at is None
+        away = False
+        async for number, answer in batch.answers():
+            if answer is None:
+                away = True
+                continue
+            good = good and answer.verdict in ON_FILE
+            self._observer.received("folder", answer.verdict, time.perf_counter() - started)
+            verdicts.append(verdict_line(number, answer))
+        if away:
+            raise Unavailable("the database went away during a batch")
+        if ended_at is not None:
+            verdicts.append(not_read_line(ended_at))
+        target = "accepted" if good else "rejected"
+        await asyncio.to_thread(folder.finish, file, target, b"".join(verdicts), ".result.ndjson")
+        log.info("folder.answered", client=client.id, lines=len(verdicts), verdict=target)
+
+    async def _away(self, trouble: Unavailable) -> None:
+        """Wait, longer each time; said once."""
+        if not self._failures:
+            log.warning("folder.waiting", reason=str(trouble))
+        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+        self._failures += 1
+        await asyncio.sleep(pause)
+
+    @contextlib.contextmanager
+    def _open_root(self) -> Iterator[int]:
+        root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+
+def not_plain() -> Fault:
+    """A link, a pipe, or a file that may not be read."""
+    return Fault(
+        code="FILE-NOT-PLAIN",
+        message="This is no regular file, or the gateway may not read it.",
+        remedy="Put the document itself into the folder, readable for the gateway.",
+        source="ours",
+    )
+
+
+def _locked(root: int) -> bool:
+    try:
+        fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _clients(root: int) -> list[str]:
+    """Names of the folders below the root; links are not followed."""
+    with os.scandir(root) as entries:
+        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))

@@ -1,0 +1,247 @@
+"""The hot folder's files: what may be taken, and how it moves. Blocking; directories are held open by descriptor, so
+that swapping one for a link between two calls changes nothing.
+
+    <root>/<client>/in         the ERP puts files here, whole or not
+    <root>/<client>/work/<n>/  one claimed file each, under its own name
+    <root>/<client>/accepted   the file and <name>.result.json
+    <root>/<client>/rejected   the file and <name>.result.json with every fault
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+SUFFIXES: Final = (".xml", ".json", ".ndjson")
+FOLDERS: Final = ("in", "work", "accepted", "rejected")
+DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LONGEST_NAME: Final = 200
+"""Bytes of a name that is kept as it is; beyond it there would be no room for `.result.json`."""
+MOST_WATCHED: Final = 1000
+"""Files looked at in one pass, so that a folder of 100,000 costs no more than a listing."""
+EMPTY_SECONDS: Final = 10.0
+"""An empty file is most likely about to be filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A file as seen in one pass."""
+
+    inode: int
+    size: int
+    written: int
+    changed: int
+    since: float
+    """First seen like this, monotonic seconds."""
+
+    def same(self, other: "Sight") -> bool:
+        """Nothing was written, and it is the same file."""
+        return (self.inode, self.size, self.written) == (other.inode, other.size, other.written)
+
+
+class NotPlain(Exception):
+    """No regular file, or not readable: it is left alone."""
+
+
+class TooLarge(Exception):
+    """Over the limit: refused unread."""
+
+
+class Changed(Exception):
+    """It was written to while it was read: not whole yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A file in `work`, ours alone."""
+
+    ticket: str
+    name: str
+
+
+class ClientFolder:
+    """One client's folder. Close it after use."""
+
+    def __init__(self, root: int, client: str) -> None:
+        """Opens it below the open directory `root`, making what is missing. Raises OSError."""
+        self._fds: dict[str, int] = {}
+        self._base = os.open(client, DIRECTORY, dir_fd=root)
+        try:
+            for name in FOLDERS:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o770, dir_fd=self._base)
+                self._fds[name] = os.open(name, DIRECTORY, dir_fd=self._base)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Gives the descriptors back."""
+        for descriptor in (*self._fds.values(), self._base):
+            os.close(descriptor)
+        self._fds.clear()
+
+    # ------------------------------------------------------------ what is there
+
+    def whole(self, before: dict[str, Sight], now: float, settle: float) -> tuple[list[str], dict[str, Sight]]:
+        """Names of files that are whole, and what was seen, for the next pass.
+
+        Whole: not written for `settle` seconds; or, seen twice, last touched by something other than a write, which
+        is what a rename into the folder leaves behind.
+        """
+        ready: list[str] = []
+        seen: dict[str, Sight] = {}
+        with os.scandir(self._fds["in"]) as entries:
+            for entry in entries:
+                if not eligible(entry.name) or not entry.is_file(follow_symlinks=False):
+                    continue
+                try:
+                    facts = os.stat(entry.name, dir_fd=self._fds["in"], follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                sight = Sight(facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, now)
+                known = before.get(entry.name)
+                if known is not None and known.same(sight):
+                    sight = known
+                    renamed = sight.changed > sight.written
+                    wait = max(settle, EMPTY_SECONDS) if sight.size == 0 else settle
+                    if now - known.since >= wait or (renamed and sight.size > 0):
+                        ready.append(entry.name)
+                seen[entry.name] = sight
+                if len(seen) >= MOST_WATCHED:
+                    break
+        return ready, seen
+
+    def claimed(self) -> Iterator[Claimed]:
+        """What stands in `work`: left by a crash, or waiting for the database."""
+        for ticket in sorted(os.listdir(self._fds["work"])):
+            with contextlib.suppress(OSError), self._ticket(ticket) as folder:
+                names = os.listdir(folder)
+                if len(names) == 1:
+                    yield Claimed(ticket, names[0])
+                    continue
+            with contextlib.suppress(OSError):
+                os.rmdir(ticket, dir_fd=self._fds["work"])
+
+    # ------------------------------------------------------------ how it moves
+
+    def claim(self, name: str) -> Claimed | None:
+        """Moves a file from `in` to `work`; None when somebody was faster."""
+        ticket = secrets.token_hex(12)
+        os.mkdir(ticket, 0o700, dir_fd=self._fds["work"])
+        with self._ticket(ticket) as folder:
+            try:
+                os.rename(name, name, src_dir_fd=self._fds["in"], dst_dir_fd=folder)
+            except FileNotFoundError:
+                os.rmdir(ticket, dir_fd=self._fds["work"])
+                return None
+        return Claimed(ticket, name)
+
+    def read(self, file: Claimed, limit: int) -> bytes:
+        """Its bytes. Raises NotPlain, TooLarge, Changed."""
+        with self._ticket(file.ticket) as folder:
+            try:
+                descriptor = os.open(
+                    file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+                )
+            except OSError as error:
+                raise NotPlain from error
+        with os.fdopen(descriptor, "rb") as opened:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise NotPlain
+            if facts.st_size > limit:
+                raise TooLarge
+            content = opened.read(limit + 1)
+            after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns) or len(content) != facts.st_size:
+            raise Changed
+        return content
+
+    def give_back(self, file: Claimed) -> bool:
+        """Back to `in`, unless another file of its name came meanwhile (then it stays in `work`)."""
+        with self._ticket(file.ticket) as folder:
+            try:
+                os.link(file.name, file.name, src_dir_fd=folder, dst_dir_fd=self._fds["in"], follow_symlinks=False)
+            except FileExistsError:
+                return False
+            os.unlink(file.name, dir_fd=folder)
+        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+        return True
+
+    def finish(self, file: Claimed, folder: str, result: bytes, suffix: str) -> None:
+        """The answer, durable, beside the file. Run again after a crash it ends in the same two files."""
+        target = self._fds[folder]
+        base = self._free(file.name, target, result, suffix)
+        aside = f".{file.ticket}.tmp"
+        descriptor = os.open(
+            aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660, dir_fd=target
+        )
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(result)
+            out.flush()
+            os.fsync(descriptor)
+        os.rename(aside, base + suffix, src_dir_fd=target, dst_dir_fd=target)
+        with self._ticket(file.ticket) as ticket:
+            os.rename(file.name, base, src_dir_fd=ticket, dst_dir_fd=target)
+        os.fsync(target)
+        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+
+    def _free(self, name: str, target: int, result: bytes, suffix: str) -> str:
+        """A name under which neither file nor answer is there; or only our own answer, written before a crash."""
+        stem, dot, ending = short(name).rpartition(".")
+        number = 1
+        base = f"{stem}{dot}{ending}"
+        while _exists(base, target) or (
+            _exists(base + suffix, target) and _content(base + suffix, target, len(result)) != result
+        ):
+            number += 1
+            base = f"{stem}-{number}{dot}{ending}"
+        return base
+
+    @contextlib.contextmanager
+    def _ticket(self, ticket: str) -> Iterator[int]:
+        descriptor = os.open(ticket, DIRECTORY, dir_fd=self._fds["work"])
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def eligible(name: str) -> bool:
+    """A name the gateway takes: .xml, .json or .ndjson, no dot file (.tmp and .part are still being written)."""
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def short(name: str) -> str:
+    """The name, or one that leaves room for a suffix and is still one of a kind."""
+    raw = os.fsencode(name)
+    if len(raw) <= LONGEST_NAME:
+        return name
+    ending = os.path.splitext(name)[1]
+    head = raw[: LONGEST_NAME - 40].decode("utf-8", "ignore")
+    return f"{head}-{hashlib.sha256(raw).hexdigest()[:16]}{ending}"
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
+
+
+def _content(name: str, folder: int, length: int) -> bytes | None:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read(length + 1)

@@ -1,0 +1,94 @@
+"""A batch over HTTP: one JSON declaration a line in, one verdict a line out, in order."""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from adapters.inbound.http.intake import Gone, Request
+from adapters.inbound.http.problem import SECURITY, Problem, Receive, Send, unavailable
+from adapters.inbound.lines import MAX_BYTES, DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
+from gateway.reading import IntakeObserver
+
+SECONDS: Final = 120.0
+"""A batch must have arrived whole in this time."""
+MOST_AT_ONCE: Final = 8
+
+log = structlog.get_logger("adapters.inbound.http")
+
+
+class Batches:
+    """Reads a batch whole while its lines are already being committed, then answers: full duplex would let a client
+    that only writes, and a gateway that only answers, wait for each other."""
+
+    def __init__(self, door: DoorLike, observer: IntakeObserver, max_bytes: int) -> None:
+        self._door = door
+        self._observer = observer
+        self._max_bytes = max_bytes
+        self._running = 0
+
+    async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
+        """One batch. Raises Problem 408, 413 or 503, Gone."""
+        if request.length is not None and request.length > MAX_BYTES:
+            raise Problem("too-large", f"A batch has at most {MAX_BYTES >> 20} MiB; nothing was accepted.")
+        if self._running >= MOST_AT_ONCE:
+            raise unavailable(1)
+        self._running += 1
+        batch = LineBatch(self._door, Sender(request.client, "http", request.key, request.reference), self._max_bytes)
+        started = time.perf_counter()
+        try:
+            ended_at = await self._read(batch, receive)
+            await self._answer(batch, ended_at, send, started)
+        except (Gone, Problem):
+            await batch.abandon()
+            raise
+        finally:
+            self._running -= 1
+
+    async def _read(self, batch: LineBatch, receive: Receive) -> int | None:
+        """Submit the lines as they come; the number of the first line not read, None when all were."""
+        splitter = Splitter(self._max_bytes)
+        size = 0
+        try:
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    size += len(message.get("body", b""))
+                    for line in splitter.feed(message.get("body", b"")):
+                        if batch.full or size > MAX_BYTES:
+                            return line.number
+                        batch.add(line)
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            raise Problem(
+                "timeout", "The batch did not arrive whole in time. Send it again: what is on file is not taken twice."
+            ) from None
+        for line in splitter.end():
+            if batch.full:
+                return line.number
+            batch.add(line)
+        return None
+
+    async def _answer(self, batch: LineBatch, ended_at: int | None, send: Send, started: float) -> None:
+        headers = [(b"content-type", b"application/x-ndjson"), *SECURITY]
+        if ended_at is not None:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        piece: list[bytes] = []
+        counted = 0
+        async for number, answer in batch.answers():
+            counted += 1
+            if answer is not None:
+                self._observer.received("http", answer.verdict, time.perf_counter() - started)
+            piece.append(verdict_line(number, answer))
+            if len(piece) >= 200:
+                await send({"type": "http.response.body", "body": b"".join(piece), "more_body": True})
+                piece.clear()
+        if ended_at is not None:
+            piece.append(not_read_line(ended_at))
+        await send({"type": "http.response.body", "body": b"".join(piece)})
+        log.info("batch.answered", lines=counted, seconds=round(time.perf_counter() - started, 3))

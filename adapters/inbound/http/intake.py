@@ -1,0 +1,257 @@
+"""POST /v1/declarations on bare ASGI: authenticate, count the bytes, hand them to the door, answer.
+
+FastAPI's own request handling costs more than half of what this route may cost (ops/decisions has the figures).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+
+from adapters.inbound.http.problem import (
+    JSON,
+    Problem,
+    Receive,
+    Scope,
+    Send,
+    respond,
+    respond_problem,
+    unauthorized,
+    unavailable,
+)
+from gateway.core.admission import Verdict
+from gateway.ports import Unavailable
+from gateway.reading import Authenticator, IntakeObserver
+from gateway.runtime.answers import Answer
+from gateway.runtime.door import Client, Submission
+from gateway.runtime.door_faults import too_large, unknown_media_type
+
+PATH: Final = "/v1/declarations"
+NDJSON: Final = "application/x-ndjson"
+MEDIA_TYPES: Final = {
+    b"application/xml": "application/xml",
+    b"text/xml": "application/xml",
+    b"application/json": "application/json",
+    b"application/x-ndjson": NDJSON,
+}
+BODY_SECONDS: Final = 30.0
+"""A declaration must have arrived whole in this time."""
+MOST_IN_FLIGHT: Final = 2000
+DRAIN_BYTES: Final = 64 << 20
+DRAIN_SECONDS: Final = 5.0
+MAX_TEXT: Final = 255
+STATUS: Final = {Verdict.ACCEPTED: 202, Verdict.DUPLICATE: 200, Verdict.CONFLICT: 409, Verdict.REFUSED: 422}
+
+log = structlog.get_logger("adapters.inbound.http")
+
+
+class DoorLike(Protocol):
+    """The door, as a way in sees it."""
+
+    async def submit(self, submission: Submission) -> Answer:
+        """The answer to one document. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request, understood."""
+
+    client: Client
+    media_type: str
+    key: str | None
+    reference: str | None
+    length: int | None
+
+
+Batch = Callable[[Request, Receive, Send], Awaitable[None]]
+
+
+class Intake:
+    """The route. One object per process."""
+
+    def __init__(
+        self, door: DoorLike, clients: Authenticator, observer: IntakeObserver, batch: Batch, max_bytes: int
+    ) -> None:
+        self._door = door
+        self._clients = clients
+        self._observer = observer
+        self._batch = batch
+        self._max_bytes = max_bytes
+        self._in_flight = 0
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if self.draining or self._in_flight >= MOST_IN_FLIGHT:
+            await respond_problem(send, unavailable(), PATH, close=True)
+            return
+        self._in_flight += 1
+        body = Body(receive)
+        try:
+            await self._handle(scope, body, send)
+        except Problem as problem:
+            await _drain(scope, body)
+            await respond_problem(send, problem, PATH, close=problem.status in (408, 413))
+        except Unavailable as trouble:
+            log.warning("intake.unavailable", reason=str(trouble))
+            await respond_problem(send, unavailable(), PATH)
+        except Gone:
+            return
+        finally:
+            self._in_flight -= 1
+
+    async def _handle(self, scope: Scope, receive: "Body", send: Send) -> None:
+        request = await self._understood(scope)
+        if request.media_type == NDJSON:
+            await self._batch(request, receive, send)
+            return
+        if request.length is not None and request.length > self._max_bytes:
+            raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
+        body = await whole_body(receive, self._max_bytes)
+        if body is None:
+            raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
+        started = time.perf_counter()
+        answer = await self._door.submit(
+            Submission(request.client, request.media_type, body, "http", request.key, request.reference)
+        )
+        self._observer.received("http", answer.verdict, time.perf_counter() - started)
+        if answer.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
+            await respond(send, STATUS[answer.verdict], JSON, answer.body)
+            return
+        problem = problem_of(answer)
+        log.info("declaration.refused", client=request.client.id, http=problem.status, codes=codes(answer))
+        await respond_problem(send, problem, PATH)
+
+    async def _understood(self, scope: Scope) -> Request:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        client = await authenticated(self._clients, headers.get(b"authorization"))
+        if (encoding := headers.get(b"content-encoding")) is not None and encoding.strip().lower() != b"identity":
+            raise Problem("unsupported-media-type", "Send the document uncompressed: no Content-Encoding is read.")
+        length = headers.get(b"content-length")
+        key = headers.get(b"idempotency-key")
+        reference = headers.get(b"origin-reference")
+        return Request(
+            client=client,
+            media_type=_media_type(headers.get(b"content-type", b"")),
+            key=None if key is None else _text(key, "Idempotency-Key").strip('"') or None,
+            reference=None if reference is None else _text(reference, "Origin-Reference"),
+            length=None if length is None else int(length),
+        )
+
+
+class Body:
+    """The request's body as it comes, and whether all of it came: asking for more after the end waits for ever."""
+
+    __slots__ = ("_receive", "done")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.done = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        """The next message of the server."""
+        message = await self._receive()
+        self.done = message["type"] == "http.disconnect" or not message.get("more_body")
+        return message
+
+
+class Gone(Exception):
+    """The sender hung up before the document was whole: nobody waits for an answer."""
+
+
+async def authenticated(clients: Authenticator, header: bytes | None) -> Client:
+    """The client whose key is in the Authorization header. Raises Problem 401, Unavailable."""
+    if header is None or header[:7].lower() != b"bearer ":
+        raise unauthorized()
+    client = await clients.authenticate(header[7:].strip().decode("latin-1"))
+    if client is None:
+        raise unauthorized()
+    return client
+
+
+async def whole_body(receive: Receive, limit: int) -> bytes | None:
+    """The body; None when it is larger than `limit` bytes. Raises Problem 408, Gone."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            body: bytes = message.get("body", b"")
+            if not message.get("more_body"):
+                return body if len(body) <= limit else None
+            parts, size = [body], len(body)
+            while message.get("more_body") and size <= limit:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+    except TimeoutError:
+        raise slow() from None
+    return b"".join(parts) if size <= limit else None
+
+
+def slow() -> Problem:
+    """The sender took too long."""
+    return Problem("timeout", "The document did not arrive whole in time; nothing was accepted. Send it again.")
+
+
+def problem_of(answer: Answer) -> Problem:
+    """A refusal or conflict of the door as a problem document with every fault."""
+    content = answer.content
+    faults = content["faults"]
+    more: dict[str, Any] = {"reference": content["reference"], "errors": faults}
+    if "id" in content:
+        more["id"] = content["id"]
+    if answer.verdict is Verdict.CONFLICT:
+        return Problem("declaration-conflict", faults[0]["message"], more)
+    kinds = {fault["code"] for fault in faults}
+    if len(faults) == 1 and kinds & {"DOC-TOO-LARGE", "XML-SIZE"}:
+        return Problem("too-large", faults[0]["message"], more)
+    if kinds == {"DOC-MEDIA-TYPE"}:
+        return Problem("unsupported-media-type", faults[0]["message"], more)
+    count = "One fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return Problem("declaration-refused", f"{count} found; nothing was kept. Correct and send again.", more)
+
+
+def codes(answer: Answer) -> list[str]:
+    """The codes of a refusal, for the log."""
+    return sorted({fault["code"] for fault in answer.content.get("faults", ())})
+
+
+def _media_type(header: bytes) -> str:
+    name, _, parameters = header.partition(b";")
+    media_type = MEDIA_TYPES.get(name.strip().lower())
+    charset = parameters.strip().lower()
+    if charset.startswith(b"charset=") and charset[8:].strip(b'" ') not in (b"utf-8", b"utf8", b"us-ascii"):
+        raise Problem("unsupported-media-type", "Send the document in UTF-8.")
+    if media_type is None:
+        raise problem_of(Answer.refused([unknown_media_type(("application/xml", "application/json", NDJSON))], None))
+    return media_type
+
+
+def _text(value: bytes, header: str) -> str:
+    try:
+        text = value.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not 0 < len(text) <= MAX_TEXT or not text.isprintable():
+        raise Problem("bad-request", f"{header} must be 1 to {MAX_TEXT} printable characters in UTF-8.")
+    return text
+
+
+async def _drain(scope: Scope, body: Body) -> None:
+    """Read what is still coming, so that the sender gets to see the answer; not from one who asked first."""
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return
+    left = DRAIN_BYTES
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while left > 0 and not body.done:
+                left -= len((await body()).get("body", b""))
+    except TimeoutError:
+        return

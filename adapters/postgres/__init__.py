@@ -1,0 +1,1 @@
+"""PostgreSQL itself: the embedded server, pools, migrations, and what its errors mean."""

@@ -1,0 +1,1 @@
+"""The Printer port."""

@@ -1,0 +1,1 @@
+"""The Store and Blobs ports, and the database's migrations."""

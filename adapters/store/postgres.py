@@ -1,0 +1,260 @@
+"""The Store port on PostgreSQL: two round trips a batch besides BEGIN and COMMIT, the log appended last."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TypeAlias, cast
+from uuid import UUID
+
+import asyncpg
+
+from adapters.bus.log import append
+from adapters.postgres.errors import is_passing, unavailable
+from adapters.store import sql
+from gateway.core.admission import Known, Prior
+from gateway.core.messages import Reminder
+from gateway.core.numbers import Series
+from gateway.core.state import Certificate
+from gateway.ports import Blob, Message, Unavailable
+from gateway.storage import Admitted, Collision, Loaded, Parked, Repetition, Timer, TurnWork
+
+AGAIN = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
+"""Somebody else was first: the transaction is rolled back, and run again it sees what they wrote."""
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction whose troubles are named: Collision (run it again) or Unavailable (nothing was written)."""
+    with unavailable("acquire"):
+        connection = cast("asyncpg.Connection", await pool.acquire(timeout=5))
+    committing = False
+    try:
+        await connection.execute("BEGIN")
+        yield connection
+        committing = True
+        await connection.execute("COMMIT")
+    except AGAIN as error:
+        await _rollback(connection)
+        raise Collision(type(error).__name__) from error
+    except BaseException as error:
+        if not is_passing(error):
+            await _rollback(connection)
+            raise
+        if committing:
+            raise Collision("the outcome of the commit is unknown") from error
+        raise Unavailable("the database went away") from error
+    finally:
+        # Releasing resets the session: a transaction left open by a lost call is rolled back there.
+        await pool.release(connection)  # type: ignore[arg-type]  # the proxy that acquire gave
+
+
+Wake: TypeAlias = Callable[[Iterable[str]], None]
+"""Told the topics of a committed transaction, so that their readers look at once: `PostgresBus.wake`."""
+
+
+class Writer:
+    """A connection inside a transaction that may append to the log."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self.topics: set[str] = set()
+
+    async def append(self, messages: Sequence[Message]) -> None:
+        """Append to the log: the last statement before COMMIT."""
+        await append(self.connection, messages)
+        self.topics.update(message.topic for message in messages)
+
+
+@asynccontextmanager
+async def writing(pool: asyncpg.Pool, wake: Wake) -> AsyncIterator[Writer]:
+    """A transaction that may append to the log; readers are woken after its commit."""
+    async with transaction(pool) as connection:
+        writer = Writer(connection)
+        yield writer
+    if writer.topics:
+        wake(writer.topics)
+
+
+async def _rollback(connection: asyncpg.Connection) -> None:
+    with contextlib.suppress(Exception):  # the error that brought us here is the one to tell
+        await connection.execute("ROLLBACK")
+
+
+class PostgresStore:
+    """See `gateway.storage.Store`."""
+
+    def __init__(self, pool: asyncpg.Pool, wake: Wake) -> None:
+        self._pool = pool
+        self._wake = wake
+
+    @asynccontextmanager
+    async def door(self) -> AsyncIterator["DoorSession"]:
+        """One batch at the door."""
+        async with writing(self._pool, self._wake) as writer:
+            yield DoorSession(writer)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator["TurnSession"]:
+        """One micro-batch of the turn."""
+        async with writing(self._pool, self._wake) as writer:
+            yield TurnSession(writer)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
+        """Timers whose time has come, oldest first."""
+        async with transaction(self._pool) as connection:
+            rows = await connection.fetch(sql.DUE, now, limit)
+        return [Timer(row["certificate_id"], Reminder(row["about"]), row["revision"], row["due"]) for row in rows]
+
+    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
+        """What is parked, in order of arrival."""
+        async with transaction(self._pool) as connection:
+            rows = await connection.fetch(sql.PARKED, certificate_id)
+        return [
+            Parked(
+                row["message_id"],
+                row["certificate_id"],
+                row["topic"],
+                row["key"],
+                sql.json_data(row["headers"]),
+                row["body"],
+                row["reason"],
+                row["at"],
+            )
+            for row in rows
+        ]
+
+
+class DoorSession:
+    """See `gateway.storage.DoorTransaction`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._connection = writer.connection
+
+    async def known(
+        self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]
+    ) -> tuple[Mapping[tuple[str, str], Prior], Mapping[str, Known]]:
+        """What is on file under these keys and numbers."""
+        clients, names = [client for client, _ in keys], [name for _, name in keys]
+        priors = {
+            (row["client"], row["key"]): Prior(row["raw_sha256"].hex(), row["certificate_id"], row["answer"])
+            for row in await self._connection.fetch(sql.PRIORS, clients, names)
+        }
+        if not numbers:
+            return priors, {}
+        rows = await self._connection.fetch(sql.KNOWN, list(numbers))
+        return priors, {row["number"]: Known(*row.values()) for row in rows}
+
+    async def draw(self, wanted: Mapping[Series, int]) -> Mapping[Series, Sequence[int]]:
+        """Free serials. A number that an ERP chose for itself may stand in the way: it is stepped over."""
+        drawn: dict[Series, list[int]] = {series: [] for series in wanted}
+        missing = dict(wanted)
+        while missing:
+            batch = sorted(missing)
+            rows = await self._connection.fetch(
+                sql.DRAW,
+                [series.organisation for series in batch],
+                [series.certificate_type for series in batch],
+                [series.year for series in batch],
+                [series.prefix for series in batch],
+                [missing[series] for series in batch],
+            )
+            last = _last(rows)
+            fresh: list[tuple[Series, int]] = []
+            for series in batch:
+                first = last[series] - missing[series] + 1
+                fresh += [(series, serial) for serial in range(first, last[series] + 1) if serial <= series.capacity]
+            taken = await self._taken([series.number(serial) for series, serial in fresh])
+            for series, serial in fresh:
+                if series.number(serial) not in taken:
+                    drawn[series].append(serial)
+            missing = {
+                series: count - len(drawn[series])
+                for series, count in wanted.items()
+                if len(drawn[series]) < count and last[series] < series.capacity
+            }
+        return drawn
+
+    async def _taken(self, numbers: list[str]) -> frozenset[str]:
+        rows = await self._connection.fetch(sql.TAKEN, numbers)
+        return frozenset(row["number"] for row in rows)
+
+    async def write(self, admitted: Sequence[Admitted], repeated: Sequence[Repetition], log: Sequence[Message]) -> None:
+        """Everything the batch leaves behind, the log last."""
+        if admitted:
+            await self._connection.execute(sql.ADMIT, *sql.admitted_columns(admitted))
+        if repeated:
+            await self._connection.execute(sql.REPEAT, *sql.repeated_columns(repeated))
+        if log:
+            await self._writer.append(log)
+
+
+def _last(rows: Sequence[asyncpg.Record]) -> dict[Series, int]:
+    return {
+        Series(row["organisation"], row["certificate_type"], row["year"], row["prefix"]): row["last"] for row in rows
+    }
+
+
+class TurnSession:
+    """See `gateway.storage.TurnTransaction`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._connection = writer.connection
+
+    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
+        """What is known of these messages and certificates, in one query."""
+        seen, parked, tracked = set(), set(), set()
+        found: dict[str, UUID] = {}
+        states: dict[UUID, Certificate] = {}
+        for row in await self._connection.fetch(sql.LOAD, list(message_ids), list(ids), list(numbers)):
+            match row["what"]:
+                case "seen":
+                    seen.add(row["id"])
+                case "parked":
+                    parked.add(row["id"])
+                case _:
+                    tracked.add(row["id"])
+                    found[row["number"]] = row["id"]
+                    if row["state"] is not None:
+                        states[row["id"]] = Certificate.model_validate_json(row["state"])
+        return Loaded(frozenset(seen), found, states, frozenset(parked), frozenset(tracked))
+
+    async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
+        """Stored bytes by hash."""
+        if not sha256s:
+            return {}
+        rows = await self._connection.fetch(sql.BLOBS, [bytes.fromhex(sha256) for sha256 in sha256s])
+        return {row["sha256"].hex(): row["content"] for row in rows}
+
+    async def save(self, work: TurnWork) -> None:
+        """Write all of it, the log last."""
+        if work.blobs:
+            await put_blobs(self._connection, work.blobs)
+        await self._connection.execute(sql.SAVE, *sql.turn_columns(work))
+        if work.receipts:
+            await self._connection.execute(sql.RECEIPTS, *sql.receipt_columns(work.receipts))
+        if work.parked:
+            await self._connection.execute(sql.PARK, *sql.parked_columns(work.parked))
+        if work.unparked:
+            await self._connection.execute(sql.UNPARK, list(work.unparked))
+        if work.log:
+            await self._writer.append(work.log)
+
+
+async def put_blobs(connection: asyncpg.Connection, blobs: Sequence[Blob]) -> None:
+    """Store each once, in hash order, so that two writers of the same bytes never wait for each other in a ring."""
+    unique = sorted({blob.sha256: blob for blob in blobs}.items())
+    await connection.execute(
+        sql.PUT_BLOBS,
+        [bytes.fromhex(sha256) for sha256, _ in unique],
+        [blob.kind for _, blob in unique],
+        [blob.media_type for _, blob in unique],
+        [blob.content for _, blob in unique],
+    )

@@ -1,0 +1,239 @@
+"""The statements of the store, and how values become their columns. Everything is schema-qualified (pgbouncer)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from gateway.storage import Admitted, Parked, ReceiptRow, Repetition, TurnWork
+
+PRIORS = """
+SELECT i.client, i.key, i.raw_sha256, i.certificate_id, i.answer
+FROM unnest($1::text[], $2::text[]) AS asked(client, key)
+JOIN origin.intake i USING (client, key)
+"""
+
+KNOWN = """
+SELECT id, number, applicant, revision, status, encode(content_sha256, 'hex')
+FROM origin.certificate WHERE number = ANY($1::text[]) ORDER BY id FOR UPDATE
+"""
+
+# The caller sorts the rows, so that two transactions take the counters in the same order.
+DRAW = """
+INSERT INTO origin.number_series AS s (organisation, certificate_type, year, prefix, last)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
+ON CONFLICT (organisation, certificate_type, year, prefix) DO UPDATE SET last = s.last + excluded.last
+RETURNING organisation, certificate_type, year, prefix, last
+"""
+
+TAKEN = "SELECT number FROM origin.certificate WHERE number = ANY($1::text[])"
+
+# A correction meets its own row (same id) and replaces the content; a number taken meanwhile is a unique violation.
+ADMIT = """
+WITH sent AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[],
+        $10::text[], $11::text[], $12::text[], $13::bytea[], $14::bytea[], $15::text[], $16::bytea[], $17::bytea[],
+        $18::timestamptz[]
+    ) AS s(client, key, channel, id, number, revision, certificate_type, exporter, applicant, reference, invoice_no,
+           destination, raw, raw_sha256, media_type, content_sha256, answer, at)
+), kept AS (
+    INSERT INTO origin.blob (sha256, kind, media_type, content)
+    SELECT DISTINCT ON (raw_sha256) raw_sha256, 'declaration', media_type, raw FROM sent ORDER BY raw_sha256
+    ON CONFLICT (sha256) DO NOTHING
+), remembered AS (
+    INSERT INTO origin.intake (client, key, channel, raw_sha256, certificate_id, answer, at)
+    SELECT client, key, channel, raw_sha256, id, answer, at FROM sent
+)
+INSERT INTO origin.certificate AS c (
+    id, number, certificate_type, exporter, applicant, client, reference, invoice_no, destination, revision, status,
+    content_sha256, raw_sha256, media_type, accepted_at, updated_at)
+SELECT id, number, certificate_type, exporter, applicant, client, reference, invoice_no, destination, revision,
+       'accepted', content_sha256, raw_sha256, media_type, at, at
+FROM sent
+ON CONFLICT (id) DO UPDATE SET
+    certificate_type = excluded.certificate_type, exporter = excluded.exporter, reference = excluded.reference,
+    invoice_no = excluded.invoice_no, destination = excluded.destination, revision = excluded.revision,
+    status = excluded.status, content_sha256 = excluded.content_sha256, raw_sha256 = excluded.raw_sha256,
+    media_type = excluded.media_type, updated_at = excluded.updated_at
+"""
+
+REPEAT = """
+INSERT INTO origin.intake (client, key, channel, raw_sha256, certificate_id, answer, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::bytea[], $7::timestamptz[])
+"""
+
+LOAD = """
+WITH mine AS MATERIALIZED (
+    SELECT id, number, state::text AS state FROM origin.certificate
+    WHERE id = ANY($2::uuid[]) OR number = ANY($3::text[]) ORDER BY id FOR UPDATE
+)
+SELECT 'certificate' AS what, id, number, state FROM mine
+UNION ALL
+SELECT 'seen', message_id, NULL, NULL FROM origin.inbox WHERE message_id = ANY($1::uuid[])
+UNION ALL
+SELECT DISTINCT 'parked', p.certificate_id, NULL::text, NULL::text
+FROM origin.parked p JOIN mine ON mine.id = p.certificate_id
+"""
+
+BLOBS = "SELECT sha256, content FROM origin.blob WHERE sha256 = ANY($1::bytea[])"
+
+PUT_BLOBS = """
+INSERT INTO origin.blob (sha256, kind, media_type, content)
+SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[]) ON CONFLICT (sha256) DO NOTHING
+"""
+
+# A correction that waits on the log has the word about the status: this turn has not seen it yet.
+SAVE = """
+WITH handled AS (
+    INSERT INTO origin.inbox (message_id, certificate_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
+), happened AS (
+    INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at)
+    SELECT * FROM unnest($7::uuid[], $8::int[], $9::uuid[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[])
+), reminded AS (
+    INSERT INTO origin.timer (certificate_id, about, revision, due)
+    SELECT * FROM unnest($14::uuid[], $15::text[], $16::int[], $17::timestamptz[])
+    ON CONFLICT (certificate_id, about, revision) DO UPDATE SET due = excluded.due
+), settled AS (
+    DELETE FROM origin.timer t USING unnest($18::uuid[], $19::text[], $20::int[]) AS s(id, about, revision)
+    WHERE t.certificate_id = s.id AND t.about = s.about AND t.revision = s.revision
+)
+UPDATE origin.certificate c
+SET state = s.state,
+    status = CASE WHEN c.revision > s.revision THEN c.status ELSE s.status END,
+    sequence = s.sequence, signed_on = coalesce(s.signed_on, c.signed_on), updated_at = now()
+FROM unnest($3::uuid[], $4::jsonb[], $5::text[], $6::int[], $21::text[], $22::int[])
+    AS s(id, state, status, sequence, signed_on, revision)
+WHERE c.id = s.id
+"""
+
+RECEIPTS = """
+INSERT INTO origin.receipt (message_id, certificate_id, number, kind, raw_sha256, fields, at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::jsonb[], $7::timestamptz[])
+"""
+
+PARK = """
+INSERT INTO origin.parked (message_id, certificate_id, topic, key, headers, body, reason, at)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::text[], $8::timestamptz[])
+ON CONFLICT (message_id) DO NOTHING
+"""
+
+UNPARK = "DELETE FROM origin.parked WHERE message_id = ANY($1::uuid[])"
+
+PARKED = """
+SELECT message_id, certificate_id, topic, key, headers::text, body, reason, at FROM origin.parked
+WHERE $1::uuid IS NULL OR certificate_id = $1 ORDER BY id
+"""
+
+DUE = "SELECT certificate_id, about, revision, due FROM origin.timer WHERE due <= $1 ORDER BY due LIMIT $2"
+
+Columns = tuple[Sequence[Any], ...]
+
+
+def json_text(value: Any) -> str:
+    """JSON for a jsonb column."""
+    return orjson.dumps(value).decode()
+
+
+def json_data(text: str) -> dict[str, Any]:
+    """The data of a jsonb column."""
+    data: dict[str, Any] = orjson.loads(text)
+    return data
+
+
+def admitted_columns(rows: Sequence[Admitted]) -> Columns:
+    """Arguments of ADMIT."""
+    return (
+        [row.client for row in rows],
+        [row.key for row in rows],
+        [row.channel for row in rows],
+        [row.certificate_id for row in rows],
+        [row.number for row in rows],
+        [row.revision for row in rows],
+        [row.certificate_type for row in rows],
+        [row.exporter for row in rows],
+        [row.applicant for row in rows],
+        [row.reference for row in rows],
+        [row.invoice_no for row in rows],
+        [row.destination for row in rows],
+        [row.raw for row in rows],
+        [bytes.fromhex(row.raw_sha256) for row in rows],
+        [row.media_type for row in rows],
+        [bytes.fromhex(row.content_sha256) for row in rows],
+        [row.answer for row in rows],
+        [row.at for row in rows],
+    )
+
+
+def repeated_columns(rows: Sequence[Repetition]) -> Columns:
+    """Arguments of REPEAT."""
+    return (
+        [row.client for row in rows],
+        [row.key for row in rows],
+        [row.channel for row in rows],
+        [bytes.fromhex(row.raw_sha256) for row in rows],
+        [row.certificate_id for row in rows],
+        [row.answer for row in rows],
+        [row.at for row in rows],
+    )
+
+
+def turn_columns(work: TurnWork) -> Columns:
+    """Arguments of SAVE."""
+    signed = {
+        stored.certificate_id: str(stored.event.data["signed_on"])
+        for stored in work.events
+        if stored.event.data.get("signed_on")
+    }
+    return (
+        [message_id for message_id, _ in work.handled],
+        [certificate_id for _, certificate_id in work.handled],
+        [state.id for state in work.states],
+        [state.model_dump_json() for state in work.states],
+        [state.status for state in work.states],
+        [state.sequence for state in work.states],
+        [stored.certificate_id for stored in work.events],
+        [stored.sequence for stored in work.events],
+        [stored.id for stored in work.events],
+        [stored.event.kind.value for stored in work.events],
+        [json_text(dict(stored.event.data)) for stored in work.events],
+        [stored.message_id for stored in work.events],
+        [stored.at for stored in work.events],
+        [timer.certificate_id for timer in work.timers],
+        [timer.about.value for timer in work.timers],
+        [timer.revision for timer in work.timers],
+        [timer.due for timer in work.timers],
+        [timer.certificate_id for timer in work.settled],
+        [timer.about.value for timer in work.settled],
+        [timer.revision for timer in work.settled],
+        [signed.get(state.id) for state in work.states],
+        [state.revision for state in work.states],
+    )
+
+
+def receipt_columns(rows: Sequence[ReceiptRow]) -> Columns:
+    """Arguments of RECEIPTS."""
+    return (
+        [row.message_id for row in rows],
+        [row.certificate_id for row in rows],
+        [row.number for row in rows],
+        [row.kind for row in rows],
+        [bytes.fromhex(row.raw_sha256) for row in rows],
+        [row.fields for row in rows],
+        [row.at for row in rows],
+    )
+
+
+def parked_columns(rows: Sequence[Parked]) -> Columns:
+    """Arguments of PARK."""
+    return (
+        [row.message_id for row in rows],
+        [row.certificate_id for row in rows],
+        [row.topic for row in rows],
+        [row.key for row in rows],
+        [json_text(dict(row.headers)) for row in rows],
+        [row.body for row in rows],
+        [row.reason for row in rows],
+        [row.at for row in rows],
+    )

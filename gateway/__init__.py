@@ -1,0 +1,1 @@
+"""What a certificate's life is, and the loop that lives it."""

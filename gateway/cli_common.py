@@ -1,0 +1,185 @@
+"""What all commands share: how they print, how they end, how they reach the gateway. Imports nothing heavy."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    import httpx
+
+OK, FAULTY, USAGE, UNREACHABLE = 0, 1, 2, 3
+"""Exit codes: done; refused, faulty or not found; wrong call; gateway not reachable."""
+
+URL = "http://127.0.0.1:8080"
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+UrlOption = Annotated[str, typer.Option("--url", envvar="ORIGIN_URL", help="Where the gateway listens.")]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key-file", help="File with the API key; else ORIGIN_API_KEY.", show_default=False)
+]
+DataOption = Annotated[
+    Path, typer.Option("--data", envvar="ORIGIN_DATA", help="Data directory of the gateway, for its operator key.")
+]
+DATA = Path("origin-data")
+SECONDS = 60.0
+"""Longest wait for an answer."""
+
+
+class Stop(Exception):
+    """A command ends here: with a sentence for people and an exit code."""
+
+    def __init__(self, message: str, code: int = FAULTY) -> None:
+        self.message = message
+        self.code = code
+        super().__init__(message)
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands."""
+    return typer.Typer(help=help_text, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+
+
+def example(*lines: str) -> str:
+    """The examples at the end of a command's help."""
+    return "Example: " + "\n\n".join(f"[bold]{line}[/bold]" for line in lines)
+
+
+# ---------------------------------------------------------------- out
+
+
+def say(text: str) -> None:
+    """One line on standard output, without anything a terminal would obey."""
+    sys.stdout.write(f"{plain(text)}\n")
+
+
+def hint(text: str) -> None:
+    """One line for people, beside the answer."""
+    sys.stderr.write(f"{plain(text)}\n")
+
+
+def plain(text: str) -> str:
+    """Text without control characters; line breaks and tabs become spaces."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def dump(content: Any) -> None:
+    """JSON on standard output."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+    """A table on a terminal; lines with tabs when piped."""
+    cells = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in cells:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in cells:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    Console().print(table)
+
+
+def when(moment: str) -> str:
+    """A time of the gateway in the reader's own zone, to the second."""
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def facts(data: Mapping[str, Any]) -> str:
+    """The data of an event on one line; long hashes are cut."""
+    return "  ".join(f"{name}={str(value)[:40]}" for name, value in data.items() if value not in (None, "", {}))
+
+
+# ---------------------------------------------------------------- to the gateway and back
+
+
+def api_key(key_file: Path | None) -> str:
+    """The client's key, from a file or ORIGIN_API_KEY."""
+    if key_file is not None:
+        return read_text(key_file).strip()
+    key = os.environ.get("ORIGIN_API_KEY", "")
+    if not key:
+        raise Stop("No API key: set ORIGIN_API_KEY, or give --key-file. `origin client add` prints one.", USAGE)
+    return key
+
+
+def operator_key(data: Path) -> str:
+    """The operator's key, which the gateway made in its data directory."""
+    path = Path(os.environ.get("ORIGIN_OPERATOR_KEY_FILE") or data / "operator.key")
+    if not path.exists():
+        raise Stop(f"There is no operator key at {path}: give --data, the data directory of `origin serve`.", USAGE)
+    return read_text(path).strip()
+
+
+def read_text(path: Path) -> str:
+    """A small text file. Raises Stop."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(f"{path} can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.", USAGE) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file. Raises Stop."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Stop(f"{path} can't be read: {error.strerror}.", USAGE) from error
+
+
+def call(method: str, url: str, path: str, key: str, **options: Any) -> "httpx.Response":
+    """One request; anything but success ends the command with what the gateway says."""
+    import httpx
+
+    try:
+        with httpx.Client(base_url=url, timeout=SECONDS, headers=headers(key), trust_env=False) as client:
+            answer = client.request(method, path, **options)
+    except httpx.InvalidURL:
+        raise Stop("--url is not an address like http://127.0.0.1:8080.", USAGE) from None
+    except httpx.TransportError:
+        unreachable(url)
+    if answer.is_success:
+        return answer
+    raise Stop(problem_text(answer), UNREACHABLE if answer.status_code == 503 else FAULTY)
+
+
+def get(url: str, path: str, key: str, **parameters: Any) -> Any:
+    """The JSON of a GET."""
+    return call("GET", url, path, key, params=parameters).json()
+
+
+def headers(key: str) -> dict[str, str]:
+    """What every request carries. A key with other characters is no key of ours."""
+    if not key.isascii() or not key.isprintable():
+        raise Stop("The API key has characters that no key has.", USAGE)
+    return {"authorization": f"Bearer {key}"}
+
+
+def problem_text(answer: "httpx.Response") -> str:
+    """What a problem document says, in one or two lines."""
+    try:
+        content = answer.json()
+    except ValueError:
+        return f"The gateway answered {answer.status_code}."
+    parts = [str(content.get("detail") or content.get("title") or f"The gateway answered {answer.status_code}.")]
+    if content.get("code"):
+        parts.insert(0, f"{content['code']}:")
+    if content.get("remedy"):
+        parts.append(str(content["remedy"]))
+    parts += [f"\n  {fault.get('path', '')}: {fault.get('message', '')}" for fault in content.get("errors", ())[:20]]
+    return " ".join(parts)
+
+
+def unreachable(url: str) -> NoReturn:
+    """Nobody answers."""
+    raise Stop(f"No gateway answers at {url}. Is `origin serve` running? --url or ORIGIN_URL says where.", UNREACHABLE)

@@ -1,0 +1,157 @@
+"""check, convert, verify: offline, no server, no account."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gateway.cli_common import FAULTY, JsonOption, dump, example, hint, read_bytes, say, show
+
+if TYPE_CHECKING:
+    from gateway.core.faults import Fault
+    from gateway.ports import Dialect
+    from gateway.runtime.door import Door
+
+Files = Annotated[list[Path], typer.Argument(help="Declarations, XML or JSON.", show_default=False)]
+XML, JSON = "application/xml", "application/json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=example("origin check schemas/examples/RC-faulty.json"))(check)
+    app.command(epilog=example("origin convert declaration.xml --to json > declaration.json"))(convert)
+    app.command(epilog=example("origin verify certificate.pdf --authority root.pem"))(verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file and what is wrong with it."""
+
+    file: Path
+    faults: "Sequence[Fault]" = ()
+    warnings: "Sequence[Fault]" = field(default=())
+
+
+def check(files: Files, as_json: JsonOption = False) -> None:
+    """Every fault of a declaration, as the gateway would name them. Exit 0: none; 1: some."""
+    door, dialects = _door()
+    results = [_check(file, door, dialects) for file in files]
+    if as_json:
+        dump([_data(result) for result in results])
+    else:
+        _tell(results)
+    raise typer.Exit(FAULTY if any(result.faults for result in results) else 0)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="A declaration, XML or JSON.", show_default=False)],
+    to: Annotated[Literal["customs-xml", "json"], typer.Option(help="The other dialect.", show_default=False)],
+) -> None:
+    """Between the official XML and the enterprise JSON, to standard output. Nothing is lost either way."""
+    from gateway.core.faults import Refused
+
+    dialects = _dialects()
+    content = read_bytes(file)
+    try:
+        declaration = dialects[media_type(file, content)].read(content).declaration
+        written = dialects[XML if to == "customs-xml" else JSON].write(declaration)
+    except Refused as refusal:
+        for fault in refusal.faults:
+            hint(f"{file}:{fault.line or ''}: {fault.code} {fault.path}: {fault.message} {fault.remedy}")
+        raise typer.Exit(FAULTY) from None
+    sys.stdout.buffer.write(written)
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="PDF files.", show_default=False)],
+    authority: Annotated[
+        list[Path] | None, typer.Option(help="A certificate to trust, PEM or DER; may be given again.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What is signed, by whom, and whether the file is whole. Exit 0: every file is valid; 1: some is not."""
+    from dataclasses import asdict
+
+    from renderers.verify import verify as examine
+
+    roots = [read_bytes(path) for path in authority or ()]
+    reports = [(file, examine(read_bytes(file), roots)) for file in files]
+    if as_json:
+        dump([{"file": str(file), "valid": report.valid, **asdict(report)} for file, report in reports])
+    else:
+        for file, report in reports:
+            say(f"{file}: {report.text().splitlines()[0]}")
+            for line in report.text().splitlines()[1:]:
+                say(line)
+    raise typer.Exit(0 if all(report.valid for _, report in reports) else FAULTY)
+
+
+def media_type(file: Path, content: bytes) -> str:
+    """By the name's ending, else by the first character."""
+    suffix = file.suffix.lower()
+    if suffix in (".xml", ".json"):
+        return XML if suffix == ".xml" else JSON
+    return JSON if content.lstrip()[:1] == b"{" else XML
+
+
+def _dialects() -> "dict[str, Dialect]":
+    from adapters.codecs.customs_xml import CustomsXml
+    from adapters.codecs.enterprise_json import EnterpriseJson
+
+    return {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+
+
+def _door() -> "tuple[Door, dict[str, Dialect]]":
+    """The gateway's own door, without the database behind it."""
+    from gateway.runtime.catalog import ProfileChecks
+    from gateway.runtime.door import Door
+    from renderers import fonts
+
+    dialects = _dialects()
+    nothing: Any = None
+    return Door(nothing, dialects, ProfileChecks(), nothing, nothing, fonts.missing), dialects
+
+
+def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:
+    from gateway.core.faults import Refused, Severity
+    from gateway.runtime.door import Client, Submission
+
+    content = read_bytes(file)
+    kind = media_type(file, content)
+    try:
+        # Whose declaration it is, only a gateway can judge: here everybody declares in the right name.
+        owner = dialects[kind].read(content).declaration.applicant_code
+        examined = door.examine(Submission(Client("check", owner), kind, content, "check"))
+    except Refused as refusal:
+        grave = [fault for fault in refusal.faults if fault.severity is Severity.REFUSE]
+        return Checked(file, grave, [fault for fault in refusal.faults if fault.severity is Severity.WARN])
+    return Checked(file, (), examined.warnings)
+
+
+def _data(result: Checked) -> dict[str, Any]:
+    return {
+        "file": str(result.file),
+        "ok": not result.faults,
+        "faults": [fault.model_dump(mode="json", exclude_none=True) for fault in result.faults],
+        "warnings": [fault.model_dump(mode="json", exclude_none=True) for fault in result.warnings],
+    }
+
+
+def _tell(results: Sequence[Checked]) -> None:
+    rows = [
+        (result.file, fault.line, fault.code, fault.severity.value, fault.path, fault.message, fault.remedy)
+        for result in results
+        for fault in (*result.faults, *result.warnings)
+    ]
+    if rows:
+        show(("file", "line", "code", "", "path", "what is wrong", "what to do"), rows)
+    for result in results:
+        if not result.faults:
+            hint(f"{result.file}: good" + (f", {len(result.warnings)} warning(s)" if result.warnings else ""))
+    faulty = [result for result in results if result.faults]
+    if faulty:
+        total = sum(len(result.faults) for result in faulty)
+        hint(f"{total} fault(s) in {len(faulty)} of {len(results)} file(s).")

@@ -1,0 +1,298 @@
+"""A certificate's life: `decide(state, message) -> Decision` and `evolve(state, event) -> state`. Pure and total.
+
+Receipts may come in any order and any number of times. A verdict (approved, returned, failed) counts when its order
+key (time of the reply, running number, verdict) is above the last verdict's; progress counts while there is no
+verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid5
+
+from gateway.core import printing
+from gateway.core.decision import Decision, Event, EventKind, Json, Remind
+from gateway.core.messages import (
+    AttachmentReceipt,
+    BusinessReceipt,
+    ConfirmPrint,
+    CustomsDeclaration,
+    DeclarationAccepted,
+    Incoming,
+    LayoutArrived,
+    PrintResult,
+    ReceiptMeaning,
+    Reminder,
+    RenderResult,
+    RequestPrint,
+    TechnicalReceipt,
+    TechnicalVerdict,
+    TimerDue,
+)
+from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
+
+PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
+REVISABLE = frozenset({"draft", "returned"})
+"""Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
+
+LOST_RACE = "correction_overtaken"
+"""A correction was accepted, but a verdict of customs came first and left nothing to correct."""
+
+CORRECTABLE = ("certificate_type", "exporter", "reference", "prints_itself")
+"""What a correction may change besides the content; number, applicant and client stay."""
+
+DUE = {
+    Reminder.CUSTOMS_RECEIPT: timedelta(minutes=15),
+    Reminder.CUSTOMS_VERDICT: timedelta(days=2),
+    Reminder.LAYOUTS: timedelta(hours=4),
+    Reminder.PRINT_RESULT: printing.PRINT_DUE,
+}
+"""When something that should have come is overdue. Ours: no official time is known."""
+
+
+def verdict_key(receipt: BusinessReceipt | TechnicalReceipt) -> str:
+    """Reply time, then running number: a text that grows with each reply of customs about one certificate."""
+    reply = receipt.reply if isinstance(receipt, BusinessReceipt) else None
+    time = (reply.generated_at if reply else "") or receipt.sent_at
+    return f"{time:<19.19}#{(reply.running_no or 0) if reply else 0:09d}"
+
+
+def decide(state: Certificate | None, message: Incoming, now: datetime) -> Decision:
+    """What follows from `message` for a certificate in `state` (None: never seen). Total: every pair has an answer."""
+    if isinstance(message, DeclarationAccepted):
+        return _declared(state, message)
+    if state is None:
+        return Decision()
+    match message:
+        case TechnicalReceipt():
+            return _technical(state, message)
+        case BusinessReceipt():
+            return _business(state, message, now)
+        case AttachmentReceipt():
+            return _noted("attachment_receipt", code=message.code, receipt=message.raw_sha256)
+        case LayoutArrived():
+            return _layout(state, message, now)
+        case RenderResult():
+            return printing.rendered(state, message)
+        case RequestPrint():
+            return printing.requested(state, message, now)
+        case PrintResult():
+            return printing.result(state, message)
+        case ConfirmPrint():
+            return printing.confirmation(state, message)
+        case TimerDue():
+            return _overdue(state, message)
+
+
+def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted | None = None) -> Certificate:
+    """The state after `event`. `opening` is the declaration behind the event, where there is one: it opens the
+    certificate's life, and a correction may change whose seal is used and what the ERP calls it."""
+    if state is None:
+        if opening is None:
+            raise ValueError("a life opens with an accepted declaration")
+        state = _opened(opening)
+    changes: dict[str, Any] = {"sequence": state.sequence + 1}
+    match event.kind:
+        case EventKind.DRAFTED | EventKind.DECLARED:
+            changes |= {
+                "review": Review.DRAFT if event.kind is EventKind.DRAFTED else Review.DECLARED,
+                "revision": event.data["revision"],
+                "papers": printing.anew(state.papers),
+            }
+            if opening is not None:
+                changes |= {name: getattr(opening, name) for name in CORRECTABLE}
+        case EventKind.SENT | EventKind.RECEIVED | EventKind.IN_REVIEW:
+            changes |= {"review": Review(event.kind)}
+        case EventKind.APPROVED:
+            changes |= {"review": Review.APPROVED, "verdict_at": event.data["order"]}
+        case EventKind.RETURNED:
+            changes |= {
+                "review": Review.RETURNED,
+                "verdict_at": event.data["order"],
+                "papers": printing.recalled(state.papers),
+            }
+        case EventKind.NOTED if event.data["what"] == LOST_RACE:
+            changes |= {"revision": event.data["revision"]}
+        case _:
+            changes |= {"papers": printing.evolve(state.papers, event)}
+    return state.model_copy(update=changes)
+
+
+def apply(state: Certificate | None, message: Incoming, now: datetime) -> tuple[Certificate | None, Decision]:
+    """Decide and evolve in one step."""
+    decision = decide(state, message, now)
+    opening = message if isinstance(message, DeclarationAccepted) else None
+    for event in decision.events:
+        state = evolve(state, event, opening)
+    return state, decision
+
+
+def _opened(message: DeclarationAccepted) -> Certificate:
+    return Certificate(
+        id=message.certificate_id,
+        number=message.number,
+        certificate_type=message.certificate_type,
+        exporter=message.exporter,
+        applicant=message.applicant,
+        client=message.client,
+        reference=message.reference,
+        revision=message.revision,
+        prints_itself=message.prints_itself,
+    )
+
+
+def _noted(what: str, **data: Json) -> Decision:
+    return Decision(events=(Event(EventKind.NOTED, {"what": what, **data}),))
+
+
+def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decision:
+    noted: dict[str, Json] = {"revision": message.revision, "content": message.content_sha256}
+    if state is not None and message.revision <= state.revision:
+        return _noted("revision_out_of_order", **noted)
+    if state is not None and state.review not in REVISABLE:
+        # The revision moves on, so what is still waited for is due under the new one.
+        due = tuple(_remind(about, message.revision) for about in Reminder if _waits(state, about))
+        return Decision(events=_noted(LOST_RACE, **noted).events, remind=due)
+    kind = EventKind.DECLARED if message.applies else EventKind.DRAFTED
+    event = Event(kind, {"revision": message.revision, "content": message.content_sha256, "raw": message.raw_sha256})
+    if not message.applies:
+        return Decision(events=(event,))
+    outbound = CustomsDeclaration(
+        message_id=uuid5(message.certificate_id, f"customs/{message.revision}"),
+        certificate_id=message.certificate_id,
+        number=message.number,
+        media_type=message.media_type,
+        raw_sha256=message.raw_sha256,
+    )
+    remind = (
+        _remind(Reminder.CUSTOMS_RECEIPT, message.revision),
+        _remind(Reminder.CUSTOMS_VERDICT, message.revision),
+    )
+    return Decision(events=(event,), send=(outbound,), remind=remind)
+
+
+def _remind(about: Reminder, revision: int) -> Remind:
+    return Remind(about, DUE[about], revision)
+
+
+def _technical(state: Certificate, message: TechnicalReceipt) -> Decision:
+    data: dict[str, Json] = {"receipt": message.raw_sha256, "code": message.code}
+    if message.verdict is TechnicalVerdict.UNKNOWN:
+        return _noted("unknown_code", list="fileret_type", **data)
+    if message.verdict is TechnicalVerdict.REFUSED:
+        return _returned(state, verdict_key(message), {**data, "note": message.note})
+    return _progress(state, Review.SENT, verdict_key(message), data)
+
+
+def _business(state: Certificate, message: BusinessReceipt, now: datetime) -> Decision:
+    reply = message.reply
+    data: dict[str, Json] = {"receipt": message.raw_sha256, "channel": message.channel}
+    if reply is not None:
+        data |= {"code": reply.code, "running_no": reply.running_no, "reply_codes": reply.reply_codes}
+    key = verdict_key(message)
+    match message.meaning:
+        case ReceiptMeaning.UNKNOWN:
+            return _noted("unknown_code", list="receipt", **data)
+        case ReceiptMeaning.RECEIVED:
+            return _progress(state, Review.RECEIVED, key, data)
+        case ReceiptMeaning.IN_REVIEW:
+            return _progress(state, Review.IN_REVIEW, key, data)
+        case ReceiptMeaning.APPROVED:
+            approval: dict[str, Json] = (
+                {"signed_on": reply.signed_on, "valid_until": reply.valid_until} if reply else {}
+            )
+            return _approved(state, key, data | approval, now)
+        case ReceiptMeaning.RETURNED | ReceiptMeaning.FAILED:
+            return _returned(state, key, {**data, "note": _reason(message)})
+
+
+def _reason(message: BusinessReceipt) -> str:
+    reply = message.reply
+    parts = (message.note, reply.statement, reply.extra_text) if reply else (message.note,)
+    return " / ".join(part for part in parts if part)
+
+
+def _progress(state: Certificate, step: Review, key: str, data: dict[str, Json]) -> Decision:
+    """A receipt that only says how far it got: counts while there is no verdict on this revision."""
+    late = not _untimed(key) and key <= state.verdict_at
+    if state.review not in PROGRESS or state.review is Review.DRAFT or late:
+        return _noted("out_of_order", step=step.value, **data)
+    if PROGRESS.index(step) <= PROGRESS.index(state.review):
+        return _noted("repeated", step=step.value, **data)
+    return Decision(events=(Event(EventKind(step.value), data),))
+
+
+def _order(key: str, verdict: EventKind) -> str:
+    """A verdict's place among all: in one and the same reply time and number the careful one, returned, is last."""
+    return f"{key}#{verdict.value}"
+
+
+def _untimed(key: str) -> bool:
+    """No time in the reply: only the order of arrival is left to go by."""
+    return key.startswith(" ")
+
+
+def _stale(state: Certificate, verdict: EventKind, order: str, data: dict[str, Json]) -> Decision | None:
+    """Why a verdict does not count, or None: the newest reply wins, whatever the order of arrival."""
+    if state.review is Review.DRAFT:
+        return _noted("never_declared", verdict=verdict.value, **data)
+    if _untimed(order) and state.review in PROGRESS:
+        return None
+    if order <= state.verdict_at:
+        what = "repeated" if order == state.verdict_at else "out_of_date"
+        return _noted(what, verdict=verdict.value, **data)
+    return None
+
+
+def _returned(state: Certificate, key: str, data: dict[str, Json]) -> Decision:
+    order = _order(key, EventKind.RETURNED)
+    if stale := _stale(state, EventKind.RETURNED, order, data):
+        return stale
+    if beyond_recall(state.papers.values()):
+        return _noted("returned_after_print", **data)
+    return Decision(events=(Event(EventKind.RETURNED, {**data, "order": max(order, state.verdict_at)}),))
+
+
+def _approved(state: Certificate, key: str, data: dict[str, Json], now: datetime) -> Decision:
+    order = _order(key, EventKind.APPROVED)
+    if stale := _stale(state, EventKind.APPROVED, order, data):
+        return stale
+    event = Event(EventKind.APPROVED, {**data, "order": max(order, state.verdict_at)})
+    if state.review is Review.APPROVED:
+        return Decision(events=(event,))
+    ready = printing.ready(state.id, state.number, state.exporter, state.revision, state.papers, now)
+    remind = () if ready.events else (_remind(Reminder.LAYOUTS, state.revision),)
+    return Decision(events=(event, *ready.events), send=ready.send, remind=remind)
+
+
+def _layout(state: Certificate, message: LayoutArrived, now: datetime) -> Decision:
+    paper = state.papers[message.part]
+    data: dict[str, Json] = {"part": message.part.value, "layout": message.raw_sha256, "pages": message.pages}
+    if paper.layout == message.raw_sha256:
+        return _noted("repeated", **data)
+    if paper.print is not PrintState.NONE:
+        return _noted("layout_after_print", **data)
+    event = Event(EventKind.LAYOUT_RECEIVED, data)
+    if state.review is not Review.APPROVED:
+        return Decision(events=(event,))
+    papers = printing.evolve(state.papers, event)
+    ready = printing.ready(state.id, state.number, state.exporter, state.revision, papers, now)
+    return Decision(events=(event, *ready.events), send=ready.send)
+
+
+def _waits(state: Certificate, about: Reminder) -> bool:
+    """Is this still to come?"""
+    match about:
+        case Reminder.CUSTOMS_RECEIPT:
+            return state.review is Review.DECLARED
+        case Reminder.CUSTOMS_VERDICT:
+            return state.review in (Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
+        case Reminder.LAYOUTS:
+            return state.review is Review.APPROVED and any(not paper.layout for paper in state.papers.values())
+        case Reminder.PRINT_RESULT:
+            return any(paper.print in OPEN for paper in state.papers.values())
+
+
+def _overdue(state: Certificate, message: TimerDue) -> Decision:
+    if message.revision != state.revision or not _waits(state, message.about):
+        return Decision()
+    return Decision(events=(Event(EventKind.OVERDUE, {"about": message.about.value}),))

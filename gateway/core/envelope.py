@@ -1,0 +1,31 @@
+"""CloudEvents attributes in binary mode: what a message carries beside its body (CloudEvents 1.0)."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+SOURCE = "/origin-gateway"
+EVENTS = UUID("6e1f5b0c-5d0a-5f0e-9c39-2a1d3c6f8e10")
+"""Namespace of event ids: uuid5(EVENTS, "certificate/sequence")."""
+
+
+def event_id(certificate_id: UUID, sequence: int) -> UUID:
+    """The id of the event with this gapless sequence number: the same event has the same id, however often sent."""
+    return uuid5(EVENTS, f"{certificate_id}/{sequence}")
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339, UTC, milliseconds: 2026-11-22T08:00:00.000Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def headers(kind: str, message_id: UUID, subject: str, at: datetime, content_type: str) -> dict[str, str]:
+    """Headers of one message. `kind` is the last part of the type, e.g. ``render.job``."""
+    return {
+        "ce_specversion": "1.0",
+        "ce_id": str(message_id),
+        "ce_source": SOURCE,
+        "ce_type": f"cn.origin.{kind}.v1",
+        "ce_subject": subject,
+        "ce_time": timestamp(at),
+        "content-type": content_type,
+    }

@@ -1,0 +1,48 @@
+"""The sender's mistakes, as values: a code, a place, one sentence, what to do. The value itself is never echoed."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_FAULTS = 200
+"""Most faults one answer carries (design section 8, ruling 6)."""
+
+
+class Severity(StrEnum):
+    """What a broken rule does to the declaration."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+class Fault(BaseModel):
+    """One mistake in one document.
+
+    `path` names the place in the sender's own dialect: an XPath for XML, a JSON pointer for JSON.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    code: Annotated[str, Field(description="stable code, never reused, e.g. XSD-LENGTH or C-014")]
+    path: Annotated[str, Field(description="XPath (XML) or JSON pointer (JSON) of the place")] = ""
+    message: Annotated[str, Field(description="one sentence: what is wrong")]
+    remedy: Annotated[str, Field(description="one sentence: what to do")] = ""
+    line: Annotated[int | None, Field(description="line in the document, from 1, where known")] = None
+    severity: Severity = Severity.REFUSE
+    source: Annotated[str, Field(description="where the rule comes from: manual, notice or 'ours'")] = ""
+
+
+class Refused(Exception):
+    """A document was refused; carries every fault found, sorted by place and capped."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = in_order(faults)
+        super().__init__(f"refused with {len(self.faults)} fault(s)")
+
+
+def in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Faults sorted by line, then path, then code, at most `MAX_FAULTS`."""
+    ranked = sorted(faults, key=lambda f: (f.line if f.line is not None else 1 << 30, f.path, f.code))
+    return tuple(ranked[:MAX_FAULTS])

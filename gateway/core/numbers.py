@@ -1,0 +1,55 @@
+"""Certificate numbers (证书编号): type + 2-digit year + 9-character organisation code + 4-character serial.
+
+Source: GACC notice 2022-1 (CertNo), declaration manual, terms (新证): the serial counts from 1 per type and year
+and may start with the user's own prefix of 1 to 3 letters or digits (证书号序列自定义前缀).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+SERIAL_LENGTH = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """One counter: numbers of one organisation, type, year and prefix."""
+
+    organisation: str
+    certificate_type: str
+    year: str
+    prefix: str
+
+    @property
+    def capacity(self) -> int:
+        """Numbers in the series: 9999 without a prefix, 9 with three characters of prefix."""
+        return int(10 ** (SERIAL_LENGTH - len(self.prefix))) - 1
+
+    def number(self, serial: int) -> str:
+        """The certificate number of `serial`, which counts from 1. Raises SeriesFull beyond the capacity."""
+        if serial > self.capacity:
+            raise SeriesFull(self)
+        digits = SERIAL_LENGTH - len(self.prefix)
+        return f"{self.certificate_type}{self.year}{self.organisation}{self.prefix}{serial:0{digits}d}"
+
+
+class SeriesFull(Exception):
+    """No number is left in a series; another prefix opens a new one."""
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        super().__init__(f"series {series.certificate_type}{series.year} with prefix '{series.prefix}' is full")
+
+
+def series(certificate_type: str, exporter_code: str, prefix: str, now: datetime) -> Series:
+    """The series a new number comes from. Organisation code = characters 9 to 17 of the credit code (GB 32100)."""
+    return Series(exporter_code[8:17], certificate_type, f"{now.astimezone(SHANGHAI):%y}", prefix)
+
+
+def well_formed(number: str, certificate_type: str, exporter_code: str) -> bool:
+    """True when `number` has the shape of a number of this type and exporter."""
+    head, organisation = re.escape(certificate_type), re.escape(exporter_code[8:17])
+    pattern = rf"{head}[0-9]{{2}}{organisation}[0-9A-Za-z]{{{SERIAL_LENGTH}}}"
+    return re.fullmatch(pattern, number) is not None

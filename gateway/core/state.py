@@ -1,0 +1,107 @@
+"""What is known of one certificate: the state that `decide` looks at and `evolve` moves."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import Field, field_validator
+
+from gateway.core.messages import Part, Value
+
+
+class Review(StrEnum):
+    """How far the declaration got with customs. The order of the members is the order of progress."""
+
+    DRAFT = "draft"
+    DECLARED = "declared"
+    SENT = "sent"
+    RECEIVED = "received"
+    IN_REVIEW = "in_review"
+    RETURNED = "returned"
+    APPROVED = "approved"
+
+
+class PrintState(StrEnum):
+    """How far one paper got in the print room; the comment is the way out of each state."""
+
+    NONE = "none"  # -> authorised
+    AUTHORISED = "authorised"  # -> claimed | none (refused) | in_doubt
+    CLAIMED = "claimed"  # -> printed | none (refused) | in_doubt
+    PRINTED = "printed"  # -> confirmed | misprinted
+    IN_DOUBT = "in_doubt"  # -> confirmed | misprinted, by a person
+    CONFIRMED = "confirmed"  # final
+    MISPRINTED = "misprinted"  # an approved exception only
+
+
+class Paper(Value):
+    """One of the two papers of a certificate."""
+
+    layout: str = ""
+    """SHA-256 of the layout document."""
+    render_job: UUID | None = None
+    renders: int = 0
+    file: str = ""
+    """SHA-256 of the signed file."""
+    pages: int = 0
+    print: PrintState = PrintState.NONE
+    print_job: UUID | None = None
+    prints: int = 0
+    """Authorised prints so far (打印次数)."""
+
+
+OPEN = (PrintState.AUTHORISED, PrintState.CLAIMED)
+
+
+def print_room(papers: Mapping[Part, Paper]) -> str:
+    """The certificate's status once approved: what most needs a look, else what is furthest behind."""
+    if not all(paper.layout for paper in papers.values()):
+        return "layout_arriving" if any(paper.layout for paper in papers.values()) else "approved"
+    if not all(paper.file for paper in papers.values()):
+        return "ready_to_print"
+    states = {paper.print for paper in papers.values()} - {PrintState.NONE}
+    for telling in (PrintState.IN_DOUBT, PrintState.MISPRINTED):
+        if telling in states:
+            return telling
+    if states & set(OPEN):
+        return "printing"
+    if papers[Part.ORIGINAL].print is PrintState.NONE:
+        return "rendered"
+    return "confirmed" if states == {PrintState.CONFIRMED} else "printed"
+
+
+def beyond_recall(papers: Iterable[Paper]) -> bool:
+    """True once a print was authorised: customs can no longer take the approval back by itself."""
+    return any(paper.print is not PrintState.NONE for paper in papers)
+
+
+class Certificate(Value):
+    """The state of one certificate: all that `decide` needs to know."""
+
+    id: UUID
+    number: str
+    certificate_type: str
+    exporter: str
+    applicant: str
+    client: str
+    reference: str | None = None
+    revision: int = 1
+    sequence: int = 0
+    """Number of events so far: the next one is sequence + 1, gapless."""
+    review: Review = Review.DRAFT
+    verdict_at: str = ""
+    """Order key of the last verdict: reply time (customs' own text), running number, verdict; such texts compare."""
+    prints_itself: bool = True
+    papers: dict[Part, Paper] = Field(default_factory=lambda: {part: Paper() for part in Part})
+
+    @field_validator("papers")
+    @classmethod
+    def _in_order(cls, papers: dict[Part, Paper]) -> dict[Part, Paper]:
+        """Original first: a database's JSON forgets the order, and jobs are asked for in it."""
+        return {part: papers.get(part, Paper()) for part in Part}
+
+    @property
+    def status(self) -> str:
+        """The one word for people: the review until approved, then what is furthest behind in the print room."""
+        if self.review is not Review.APPROVED:
+            return self.review
+        return print_room(self.papers)

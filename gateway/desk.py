@@ -1,0 +1,173 @@
+"""The operator's desk: what `gateway.operations.Operations` asks, done with the gateway's own parts."""
+
+import base64
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+from PIL import Image
+from stdnum.cn import uscc
+
+from adapters.store.clients import Clients
+from adapters.store.vault import Vault
+from gateway.operations import (
+    ClientItem,
+    Finding,
+    ImageFacts,
+    MarkItem,
+    NewClient,
+    ParkedItem,
+    ParkedMessage,
+    Refusal,
+)
+from gateway.ports import Clock
+from gateway.runtime.turn import Turn
+from gateway.storage import Parked, Store
+from renderers.layout import RenderRefused
+from renderers.sign import Signer
+from renderers.stamp import MAX_BYTES, Shape, enrol_handwriting, enrol_seal
+
+VALID_FOR = timedelta(days=3650)
+"""A seal without an end of validity: ten years (ours; the manual ties it to the operator's card certificate)."""
+
+
+class Desk:
+    """See `gateway.operations.Operations`."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        vault: Vault,
+        store: Store,
+        turn: Turn,
+        clock: Clock,
+        examine: Callable[[], Awaitable[Sequence[Finding]]],
+    ) -> None:
+        self._clients = clients
+        self._vault = vault
+        self._store = store
+        self._turn = turn
+        self._clock = clock
+        self._examine = examine
+
+    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool) -> NewClient:
+        """A new client with its key."""
+        return await self._clients.add(name, enterprise, prefix, prints_itself)
+
+    async def client_list(self) -> Sequence[ClientItem]:
+        """Every client."""
+        return await self._clients.list()
+
+    async def client_revoke(self, name: str) -> ClientItem:
+        """Its key opens nothing any more."""
+        return await self._clients.revoke(name)
+
+    async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
+        """Check the picture, keep the rewritten one, encrypted, as the enterprise's default."""
+        enterprise = _enterprise(facts.enterprise)
+        now = self._clock.now()
+        try:
+            width, height = _size(image, facts.width_mm)
+            if facts.kind == "seal":
+                seal = enrol_seal(image, Shape(facts.shape), width, height)
+                png, known = seal.png, {"shape": facts.shape, "width_mm": seal.width, "height_mm": seal.height}
+            else:
+                writing = enrol_handwriting(image, width, height)
+                png, known = writing.png, {"width_mm": writing.width, "height_mm": writing.height}
+        except RenderRefused as refusal:
+            raise Refusal(refusal.code, refusal.detail, "See the scanning rules: origin seal add --help.") from refusal
+        start, end = facts.valid_from or now, facts.valid_to or now + VALID_FOR
+        _period(start, end)
+        return await self._vault.add(enterprise, facts.kind, facts.name, known, png, start, end, now)
+
+    async def seal_list(self) -> Sequence[MarkItem]:
+        """Seals and handwriting."""
+        return await self._vault.list("seal", "signature")
+
+    async def seal_stop(self, mark: UUID) -> MarkItem:
+        """Never used again."""
+        return await self._vault.stop(mark, self._clock.now())
+
+    async def key_add(self, enterprise: str, name: str, p12: bytes, password: str) -> MarkItem:
+        """Check the key and its certificate, keep both encrypted as the enterprise's default."""
+        owner = _enterprise(enterprise)
+        now = self._clock.now()
+        try:
+            signer = Signer(p12, password)
+            signer.check(now)
+        except RenderRefused as refusal:
+            raise Refusal(refusal.code, refusal.detail, "Give a PKCS#12 file with key and certificate.") from refusal
+        secret = orjson.dumps({"p12": p12.hex(), "password": password})
+        return await self._vault.add(owner, "key", name, {}, secret, signer.valid_from, signer.valid_to, now)
+
+    async def key_list(self) -> Sequence[MarkItem]:
+        """Signing keys."""
+        return await self._vault.list("key")
+
+    async def parked_list(self) -> Sequence[ParkedItem]:
+        """What waits, oldest first."""
+        return [_row(parked) for parked in await self._store.parked()]
+
+    async def parked_show(self, message_id: UUID) -> ParkedMessage:
+        """One parked message, whole."""
+        for parked in await self._store.parked():
+            if parked.message_id == message_id:
+                body = base64.b64encode(parked.body).decode()
+                return ParkedMessage(**dict(_row(parked)), headers=parked.headers, body=body)
+        raise Refusal("PARKED-UNKNOWN", "No such message is parked.", "See origin parked list.")
+
+    async def parked_replay(self, certificate_id: UUID | None) -> int:
+        """Handle parked messages again."""
+        return await self._turn.replay(certificate_id)
+
+    async def doctor(self) -> Sequence[Finding]:
+        """What is reachable, what is missing, what to do."""
+        return await self._examine()
+
+
+def _enterprise(code: str) -> str:
+    cleaned = code.strip().upper()
+    if not uscc.is_valid(cleaned):
+        raise Refusal(
+            "ENTERPRISE-CODE",
+            "This is not a unified social credit code (统一社会信用代码).",
+            "Give its 18 characters; the last is a check digit.",
+        )
+    return cleaned
+
+
+def _size(image: bytes, width_mm: float | None) -> tuple[float, float]:
+    """Width and height in mm: from the width given, else from the resolution in the file. Nothing is decoded."""
+    if len(image) > MAX_BYTES:
+        raise RenderRefused("IMAGE-BYTES", f"a picture has at most {MAX_BYTES // 1024} KiB")
+    try:
+        with Image.open(io.BytesIO(image), formats=("PNG",)) as opened:
+            width, height = opened.size
+            dpi = opened.info.get("dpi")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RenderRefused("IMAGE-KIND", "a picture is a PNG file") from error
+    if width_mm is None:
+        if not dpi or min(dpi) <= 0:
+            raise RenderRefused(
+                "IMAGE-RESOLUTION", "the file does not say its resolution, and no width in mm was given"
+            )
+        width_mm = round(width / dpi[0] * 25.4, 2)
+    return width_mm, round(width_mm * height / width, 2)
+
+
+def _period(start: datetime, end: datetime) -> None:
+    if start.tzinfo is None or end.tzinfo is None or start >= end:
+        raise Refusal("MARK-PERIOD", "The validity does not end after it starts.", "Give times with an offset.")
+
+
+def _row(parked: Parked) -> ParkedItem:
+    return ParkedItem(
+        message_id=parked.message_id,
+        certificate_id=parked.certificate_id,
+        topic=parked.topic,
+        reason=parked.reason,
+        at=parked.at,
+        size=len(parked.body),
+    )

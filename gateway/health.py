@@ -1,0 +1,81 @@
+"""Is it well? Short for probes (`troubles`), with remedies for people (`examine`)."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+
+import asyncpg
+
+from adapters.postgres.errors import is_passing
+from adapters.postgres.migrate import files
+from adapters.store.clients import Clients
+from adapters.store.vault import Vault
+from gateway.operations import Finding
+from gateway.settings import Settings
+
+PATIENCE = 3.0
+LITTLE_ROOM = 1 << 30
+"""Bytes free on the data directory's disk below which the doctor complains."""
+
+
+async def troubles(pool: asyncpg.Pool) -> Sequence[str]:
+    """What keeps this process from serving; empty: ready."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            applied = await pool.fetchval("SELECT count(*) FROM origin.migration")
+    except Exception as error:
+        if not is_passing(error) and not isinstance(error, asyncpg.UndefinedTableError):
+            raise
+        return ["The database does not answer."]
+    return [] if applied == len(files()) else ["The database has another schema version."]
+
+
+async def examine(
+    settings: Settings, pool: asyncpg.Pool, embedded: bool, vault: Vault, clients: Clients
+) -> Sequence[Finding]:
+    """What is reachable, what is missing, what to do."""
+    broken = await troubles(pool)
+    kind = "embedded" if embedded else "external"
+    if broken:
+        remedy = "See the server's log in the data directory." if embedded else "Check ORIGIN_DATABASE_URL."
+        return [Finding(about="database", ok=False, detail=broken[0], remedy=remedy)]
+    version = await pool.fetchval("SHOW server_version")
+    findings = [Finding(about="database", ok=True, detail=f"PostgreSQL {version}, {kind}.")]
+    findings.append(_room(settings))
+    findings += await _enrolled(vault, clients)
+    parked = await pool.fetchval("SELECT count(*) FROM origin.parked")
+    remedy = "Look at them: origin parked list." if parked else ""
+    findings.append(Finding(about="parked", ok=not parked, detail=f"{parked} messages wait.", remedy=remedy))
+    doubt = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt'")
+    remedy = "Look at the paper, then origin confirm ID yes|no." if doubt else ""
+    findings.append(Finding(about="prints in doubt", ok=not doubt, detail=f"{doubt} prints.", remedy=remedy))
+    return findings
+
+
+def _room(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.data).free
+    remedy = "" if free > LITTLE_ROOM else "Make room, or move the data directory (ORIGIN_DATA)."
+    return Finding(about="disk", ok=free > LITTLE_ROOM, detail=f"{free >> 20} MiB free.", remedy=remedy)
+
+
+async def _enrolled(vault: Vault, clients: Clients) -> list[Finding]:
+    """Every enterprise with a client needs a seal, a handwriting and a key before its certificates can print."""
+    active = {client.enterprise for client in await clients.list() if client.revoked_at is None}
+    if not active:
+        return [
+            Finding(
+                about="clients",
+                ok=False,
+                detail="Nobody may declare yet.",
+                remedy="origin client add NAME --enterprise USCC",
+            )
+        ]
+    marks = [mark for mark in await vault.list("seal", "signature", "key") if mark.stopped_at is None]
+    findings = []
+    for enterprise in sorted(active):
+        there = {mark.kind for mark in marks if mark.enterprise == enterprise}
+        missing = [kind for kind in ("seal", "signature", "key") if kind not in there]
+        remedy = "origin seal add, origin key add" if missing else ""
+        detail = f"missing: {', '.join(missing)}." if missing else "seal, handwriting and key are enrolled."
+        findings.append(Finding(about=f"enterprise {enterprise}", ok=not missing, detail=detail, remedy=remedy))
+    return findings

@@ -1,0 +1,155 @@
+"""What an operator asks of a running gateway: one protocol, spoken over HTTP by the command line.
+
+The embedded database belongs to the serving process, so the commands never open it themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["seal", "signature"]
+"""What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
+
+
+class Refusal(Exception):
+    """An operator's wish that can't be granted: a stable code, one sentence, what to do."""
+
+    def __init__(self, code: str, message: str, remedy: str = "") -> None:
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{code}: {message}")
+
+
+class Item(BaseModel):
+    """One row of an answer: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ClientItem(Item):
+    """A client of an enterprise. The key is not here: only its SHA-256 is kept."""
+
+    id: str
+    enterprise: str
+    prefix: str
+    prints_itself: bool
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class NewClient(Item):
+    """A client just made, with its key: this is the only time it is shown."""
+
+    id: str
+    enterprise: str
+    key: str
+
+
+class MarkItem(Item):
+    """A seal, a handwriting image or a signing key, without its content."""
+
+    id: UUID
+    enterprise: str
+    kind: Annotated[str, Field(examples=["seal", "signature", "key"])]
+    name: str
+    valid_from: datetime
+    valid_to: datetime
+    stopped_at: datetime | None = None
+    facts: Mapping[str, Any] = {}
+
+
+class ImageFacts(Item):
+    """What is said of an image when it is enrolled."""
+
+    enterprise: Annotated[str, Field(description="18-character credit code")]
+    kind: Kind = "seal"
+    name: Annotated[str, Field(description="for people", max_length=100)]
+    shape: Annotated[
+        Literal["round", "rectangle", "oval"], Field(description="of a seal; its size limits go by it")
+    ] = "round"
+    width_mm: Annotated[float | None, Field(description="printed width, mm; None: from the image's resolution")] = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+class ParkedItem(Item):
+    """A message that waits for a person."""
+
+    message_id: UUID
+    certificate_id: UUID | None
+    topic: str
+    reason: str
+    at: datetime
+    size: Annotated[int, Field(description="bytes")]
+
+
+class ParkedMessage(ParkedItem):
+    """A parked message with its headers and its original bytes."""
+
+    headers: Mapping[str, str]
+    body: Annotated[str, Field(description="base64 of the original bytes")]
+
+
+class Finding(Item):
+    """One line of the doctor's report."""
+
+    about: Annotated[str, Field(examples=["database"])]
+    ok: bool
+    detail: Annotated[str, Field(description="what was found, one sentence")]
+    remedy: Annotated[str, Field(description="what to do, when it is not ok")] = ""
+
+
+class Operations(Protocol):
+    """Everything raises Refusal for a wish that can't be granted and Unavailable when the database is away."""
+
+    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool) -> NewClient:
+        """A new client; its key is in the answer and nowhere else."""
+        ...
+
+    async def client_list(self) -> Sequence[ClientItem]:
+        """Every client, revoked ones too."""
+        ...
+
+    async def client_revoke(self, name: str) -> ClientItem:
+        """Its key opens nothing any more, within two seconds."""
+        ...
+
+    async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
+        """Enrol a PNG as the enterprise's default seal or handwriting."""
+        ...
+
+    async def seal_list(self) -> Sequence[MarkItem]:
+        """Every seal and handwriting image."""
+        ...
+
+    async def seal_stop(self, mark: UUID) -> MarkItem:
+        """Never used again; never deleted."""
+        ...
+
+    async def key_add(self, enterprise: str, name: str, p12: bytes, password: str) -> MarkItem:
+        """Enrol a PKCS#12 file as the enterprise's signing key."""
+        ...
+
+    async def key_list(self) -> Sequence[MarkItem]:
+        """Every signing key."""
+        ...
+
+    async def parked_list(self) -> Sequence[ParkedItem]:
+        """What waits, oldest first."""
+        ...
+
+    async def parked_show(self, message_id: UUID) -> ParkedMessage:
+        """One parked message, whole."""
+        ...
+
+    async def parked_replay(self, certificate_id: UUID | None) -> int:
+        """Handle parked messages again (of one certificate, or all); how many went through."""
+        ...
+
+    async def doctor(self) -> Sequence[Finding]:
+        """What is reachable, what is missing, what to do."""
+        ...

@@ -1,0 +1,1 @@
+"""The shell around the core: the door and the turn."""

@@ -1,0 +1,124 @@
+"""What the door answers, the same on every way in: HTTP body, folder result file, bus answer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from gateway.core.admission import Known, Verdict
+from gateway.core.faults import Fault, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict and its JSON body. The body of a repeated submission is byte for byte the one given before."""
+
+    verdict: Verdict
+    body: bytes
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The body as data."""
+        content: dict[str, Any] = orjson.loads(self.body)
+        return content
+
+    @classmethod
+    def accepted(
+        cls,
+        certificate_id: UUID,
+        number: str,
+        revision: int,
+        certificate_type: str,
+        reference: str | None,
+        warnings: tuple[Fault, ...],
+    ) -> "Answer":
+        """Accepted: durable, and on its way."""
+        body = _on_file(Verdict.ACCEPTED, certificate_id, number, revision, certificate_type, reference, warnings)
+        return cls(Verdict.ACCEPTED, body)
+
+    @classmethod
+    def duplicate(
+        cls, known: Known, certificate_type: str, reference: str | None, warnings: tuple[Fault, ...]
+    ) -> "Answer":
+        """The same content is on file already: here it is."""
+        body = _on_file(
+            Verdict.DUPLICATE,
+            known.certificate_id,
+            known.number,
+            known.revision,
+            certificate_type,
+            reference,
+            warnings,
+        )
+        return cls(Verdict.DUPLICATE, body)
+
+    @classmethod
+    def replay(cls, body: bytes) -> "Answer":
+        """The answer given before to the same key and bytes."""
+        return cls(Verdict(orjson.loads(body)["status"]), body)
+
+    @classmethod
+    def refused(cls, faults: Iterable[Fault], reference: str | None) -> "Answer":
+        """Every fault at once; nothing was kept."""
+        return cls(Verdict.REFUSED, _faulty(Verdict.REFUSED, faults, reference, None))
+
+    @classmethod
+    def conflict(cls, fault: Fault, certificate_id: UUID | None, reference: str | None) -> "Answer":
+        """It contradicts what is on file."""
+        return cls(Verdict.CONFLICT, _faulty(Verdict.CONFLICT, [fault], reference, certificate_id))
+
+
+def _on_file(
+    verdict: Verdict,
+    certificate_id: UUID,
+    number: str,
+    revision: int,
+    certificate_type: str,
+    reference: str | None,
+    warnings: tuple[Fault, ...],
+) -> bytes:
+    return orjson.dumps(
+        {
+            "status": verdict.value,
+            "id": str(certificate_id),
+            "number": number,
+            "revision": revision,
+            "type": certificate_type,
+            "reference": reference,
+            "warnings": [fault_data(fault) for fault in warnings],
+        }
+    )
+
+
+def _faulty(verdict: Verdict, faults: Iterable[Fault], reference: str | None, certificate_id: UUID | None) -> bytes:
+    content: dict[str, Any] = {"status": verdict.value, "reference": reference}
+    if certificate_id:
+        content["id"] = str(certificate_id)
+    content["faults"] = [fault_data(fault) for fault in in_order(faults)]
+    return orjson.dumps(content)
+
+
+def fault_data(fault: Fault) -> dict[str, Any]:
+    """A fault as JSON data, without what is not known."""
+    return fault.model_dump(mode="json", exclude_none=True)
+
+
+def clash_fault(code: str) -> Fault:
+    """What a conflict says. It never tells whose the number is."""
+    message, remedy = {
+        "KEY-REUSED": (
+            "Other bytes were sent under this idempotency key before.",
+            "Use a new key for new content; send the same bytes to repeat.",
+        ),
+        "NUMBER-TAKEN": (
+            "This certificate number is not free.",
+            "Leave the number empty to be given one, or use another.",
+        ),
+        "NUMBER-IN-USE": (
+            "This certificate number is in use with other content, and it is neither a draft nor returned.",
+            "Wait for the verdict of customs, or declare an amended certificate (更改证) under a new number.",
+        ),
+    }[code]
+    return Fault(code=code, message=message, remedy=remedy, source="ours")

@@ -1,0 +1,62 @@
+"""The certificate types that are packaged: profiles and code lists read from `schemas` and compiled once at start."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+import schemas
+from gateway.core.checks import Checks, compile_profile
+from gateway.core.faults import Fault
+from gateway.core.profile import CodeList, load_codelists, load_profiles
+from gateway.ports import Reading
+
+
+@cache
+def load_lists() -> Mapping[str, CodeList]:
+    """Every code list by name. Raises ProfileError."""
+    return load_codelists(schemas.read_text("codelists", "index.toml"), _texts("codelists", ".csv", keep_ending=True))
+
+
+@cache
+def load_checks() -> Mapping[str, Checks]:
+    """Compiled checks by certificate type. Raises ProfileError."""
+    lists = load_lists()
+    profiles = load_profiles(_texts("profiles", ".toml"))
+    return MappingProxyType({kind: compile_profile(profile, lists) for kind, profile in profiles.items()})
+
+
+class ProfileChecks:
+    """Judges a declaration by the profile of its type; implements the door's `Checks`."""
+
+    def __init__(self, checks: Mapping[str, Checks] | None = None) -> None:
+        self._checks = load_checks() if checks is None else checks
+
+    def faults(self, reading: Reading) -> list[Fault]:
+        """Every broken rule with the path and line in the sender's document; an unknown type is one fault."""
+        checks = self._checks.get(reading.declaration.certificate_type)
+        if checks is None:
+            path, line = reading.locate(("certificate_type",))
+            return [
+                Fault(
+                    code="PROFILE-TYPE",
+                    path=path,
+                    line=line,
+                    message="There is no profile for this certificate type.",
+                    remedy=f"Types that can be declared here: {', '.join(sorted(self._checks))}.",
+                    source="schemas/profiles",
+                )
+            ]
+        return [finding.fault(reading.locate) for finding in checks.run(reading.fields)]
+
+
+def form_of(certificate_type: str) -> str:
+    """The form of a certificate type, a folder of ``schemas/forms``. Raises KeyError for a type without profile."""
+    return load_checks()[certificate_type].header.form
+
+
+def _texts(folder: str, ending: str, *, keep_ending: bool = False) -> dict[str, str]:
+    return {
+        entry.name if keep_ending else entry.name.removesuffix(ending): entry.read_text(encoding="utf-8")
+        for entry in sorted(schemas.path(folder).iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(ending)
+    }

@@ -1,0 +1,95 @@
+"""What stands at the door: who sends, what was sent, and what is known of it before the database is asked."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from gateway.core.declaration import Declaration
+from gateway.core.faults import Fault, Refused
+from gateway.core.numbers import well_formed
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the door: one client of one enterprise (design section 8, ruling 1)."""
+
+    id: str
+    enterprise: str
+    """18-character credit code (统一社会信用代码)."""
+    prefix: str = ""
+    """Serial prefix of the numbers it is given, 0 to 3 letters or digits."""
+    prints_itself: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One document as it came in."""
+
+    client: Client
+    media_type: str
+    body: bytes
+    channel: str
+    """http, folder or bus."""
+    key: str | None = None
+    """Idempotency key; where the way in has none, a hash serves."""
+    reference: str | None = None
+    """The ERP's own reference; the document's own, where it has one, goes first."""
+
+
+class Rejected(Refused):
+    """A document that could be read, with faults of business; `reference` is the ERP's own, to be echoed."""
+
+    def __init__(self, faults: Iterable[Fault], reference: str | None) -> None:
+        self.reference = reference
+        super().__init__(faults)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A submission without faults, ready to be judged against what is on file."""
+
+    submission: Submission
+    declaration: Declaration
+    raw_sha256: str
+    content: bytes
+    """Canonical content without the number, for the hash: equal content gives equal bytes."""
+    reference: str | None
+    warnings: tuple[Fault, ...]
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """Of the canonical content: equal for XML and JSON of the same declaration."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def number(self) -> str | None:
+        """The ERP's own number, where it is well-formed; else the gateway gives one (design section 8, ruling 4)."""
+        declaration = self.declaration
+        number = declaration.number
+        if number and well_formed(number, declaration.certificate_type, declaration.exporter_code):
+            return number
+        return None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(client, key) under which the answer is remembered."""
+        if self.submission.key:
+            return self.submission.client.id, self.submission.key
+        return self.content_key if self.number is None else (self.submission.client.id, f"sha256:{self.raw_sha256}")
+
+    @property
+    def content_key(self) -> tuple[str, str]:
+        """(client, content): without a number only the content tells that two documents are the same declaration."""
+        return self.submission.client.id, f"content:{self.content_sha256}"
+
+
+def content(fields: Mapping[str, Any]) -> bytes:
+    """Canonical content without the number, which the gateway may give: the same goods stay the same content."""
+    kept = {name: value for name, value in fields.items() if name != "number"}
+    if invoices := kept.get("invoices"):
+        kept["invoices"] = [{n: v for n, v in invoice.items() if n != "certificate_number"} for invoice in invoices]
+    return orjson.dumps(kept)

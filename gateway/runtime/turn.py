@@ -1,0 +1,353 @@
+"""The turn: a micro-batch of messages in, one transaction, then acknowledge exactly what was committed.
+
+Read what is known, `decide` and `evolve` in order, write inbox, states, events, receipts, due dates and log together.
+A message that breaks our own code is parked with its bytes and its certificate waits behind it; all others flow.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import orjson
+
+from gateway.core.certificate import apply
+from gateway.core.decision import Decision, Event
+from gateway.core.envelope import event_id, headers, timestamp
+from gateway.core.messages import (
+    AttachmentReceipt,
+    BusinessReceipt,
+    ConfirmPrint,
+    CustomsDeclaration,
+    DeclarationAccepted,
+    Incoming,
+    LayoutArrived,
+    Outgoing,
+    PrintJob,
+    PrintResult,
+    RenderJob,
+    RenderResult,
+    RequestPrint,
+    TechnicalReceipt,
+    TimerDue,
+)
+from gateway.core.state import Certificate
+from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unreadable
+from gateway.runtime.observer import Observer
+from gateway.storage import (
+    Collision,
+    Loaded,
+    Parked,
+    ReceiptRow,
+    Store,
+    Stored,
+    Timer,
+    TurnTransaction,
+    TurnWork,
+)
+
+OUTBOUND = "origin.customs.outbound.v1"
+STATUS = "origin.status.changed.v1"
+TOPICS = {RenderJob: ("origin.render.job.v1", "render.job"), PrintJob: ("origin.print.job.v1", "print.job")}
+LISTENS = (
+    "origin.declaration.accepted.v1",
+    "origin.customs.inbound.v1",
+    "origin.render.result.v1",
+    "origin.print.result.v1",
+)
+FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
+BY_ID = (DeclarationAccepted, RenderResult, PrintResult, RequestPrint, ConfirmPrint, TimerDue)
+TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One message for the turn, with the record it came in (None: a command or a due date) and bytes to keep."""
+
+    message_id: UUID
+    message: Incoming | None
+    record: Record | None = None
+    blobs: Sequence[Blob] = ()
+    unreadable: str = ""
+
+    @classmethod
+    def of(cls, record: Record, inlet: Inlet) -> "Input":
+        """Read a record; what can't be read is an input too, so that it is kept aside."""
+        try:
+            message, blobs = inlet.read(record)
+        except Unreadable as trouble:
+            return cls(_record_id(record), None, record, unreadable=str(trouble))
+        except Exception as error:  # a reader that breaks is our bug: the message waits, the others flow
+            return cls(_record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
+        return cls(message.message_id, message, record, blobs)
+
+
+def _record_id(record: Record) -> UUID:
+    return uuid5(NAMESPACE_OID, f"{record.topic}/{record.partition}/{record.offset}")
+
+
+def timer_input(timer: Timer) -> Input:
+    """A due date as a message: the same due date has the same id."""
+    message_id = uuid5(timer.certificate_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
+    due = TimerDue(
+        message_id=message_id, certificate_id=timer.certificate_id, about=timer.about, revision=timer.revision
+    )
+    return Input(message_id, due)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What this turn will write, as it grows."""
+
+    handled: list[tuple[UUID, UUID | None]] = field(default_factory=list)
+    states: dict[UUID, Certificate] = field(default_factory=dict)
+    events: list[Stored] = field(default_factory=list)
+    receipts: list[ReceiptRow] = field(default_factory=list)
+    blobs: list[Blob] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
+    unparked: list[UUID] = field(default_factory=list)
+    sends: list[tuple[UUID, Input, Outgoing]] = field(default_factory=list)
+    status: list[Message] = field(default_factory=list)
+
+
+class Turn:
+    """Runs batches; any number of processes may run turns side by side."""
+
+    def __init__(
+        self,
+        store: Store,
+        inlet: Inlet,
+        codec: MessageCodec,
+        dialects: Mapping[str, Dialect],
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._inlet = inlet
+        self._codec = codec
+        self._dialects = dialects
+        self._clock = clock
+        self._observer = observer
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """All records handled, committed: the caller may acknowledge them. Raises Unavailable: acknowledge nothing."""
+        await self._run_split([Input.of(record, self._inlet) for record in records])
+
+    async def command(self, message: Incoming) -> Sequence[Event]:
+        """A person's command, answered with what it caused. Raises Unavailable."""
+        return (await self._run([Input(message.message_id, message)]))[message.message_id]
+
+    async def work_timers(self, limit: int = 200) -> int:
+        """Handle the due dates that have come; returns how many."""
+        due = await self._store.due(self._clock.now(), limit)
+        if due:
+            await self._run([timer_input(timer) for timer in due], settled=due)
+        return len(due)
+
+    async def replay(self, certificate_id: UUID | None = None) -> int:
+        """Handle parked messages again, oldest first, certificate by certificate; returns how many went through."""
+        done = 0
+        held: set[UUID] = set()
+        for parked in await self._store.parked(certificate_id):
+            if parked.certificate_id in held:
+                continue
+            record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
+            item = Input.of(record, self._inlet)
+            if item.message is None:
+                continue
+            caused = await self._run([Input(parked.message_id, item.message, record, item.blobs)], replaying=True)
+            if caused.get(parked.message_id) is None:
+                held |= {parked.certificate_id} - {None} if parked.certificate_id else set()
+            else:
+                done += 1
+        return done
+
+    async def _run_split(self, inputs: list[Input]) -> None:
+        """A batch whose transaction breaks for a reason of ours is halved until the bad message stands alone."""
+        try:
+            await self._run(inputs)
+        except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
+            if len(inputs) > 1:
+                middle = len(inputs) // 2
+                await self._run_split(inputs[:middle])
+                await self._run_split(inputs[middle:])
+            else:
+                await self._run(inputs, bad=type(error).__name__)
+
+    async def _run(
+        self, inputs: list[Input], *, settled: Sequence[Timer] = (), bad: str = "", replaying: bool = False
+    ) -> dict[UUID, Sequence[Event]]:
+        """One transaction; again on a collision. Returns what each message caused (absent: seen before or parked)."""
+        for attempt in range(TRIES):
+            try:
+                async with self._store.turn() as transaction:
+                    return await self._transact(transaction, inputs, settled, bad, replaying)
+            except Collision:
+                await asyncio.sleep(0.01 * attempt)
+        raise Collision("the turn kept colliding")
+
+    async def _transact(
+        self,
+        transaction: TurnTransaction,
+        inputs: list[Input],
+        settled: Sequence[Timer],
+        bad: str,
+        replaying: bool,
+    ) -> dict[UUID, Sequence[Event]]:
+        loaded = await transaction.load(
+            [item.message_id for item in inputs],
+            [item.message.certificate_id for item in inputs if isinstance(item.message, BY_ID)],
+            [item.message.number for item in inputs if isinstance(item.message, FROM_CUSTOMS)],
+        )
+        now = self._clock.now()
+        draft = _Draft()
+        caused: dict[UUID, Sequence[Event]] = {}
+        waiting = set(() if replaying else loaded.parked)
+        seen = set(loaded.seen)
+        for item in inputs:
+            if item.message_id in seen:
+                self._observer.repeated(item.message)
+                continue
+            seen.add(item.message_id)
+            reason = bad or item.unreadable
+            subject = _subject(item.message, loaded)
+            if not reason and subject in waiting:
+                reason = "waits behind a parked message of the same certificate"
+            if not reason and item.message is not None:
+                try:
+                    caused[item.message_id] = self._decide(item, item.message, subject, loaded, draft, now)
+                except Exception as error:  # our bug, whatever it is: this certificate waits, the others flow
+                    reason = f"{type(error).__name__} while deciding"
+                    self._observer.broke(item.message, error)
+            if reason:
+                self._park(item, subject, reason, draft, now)
+                if subject is not None:
+                    waiting.add(subject)
+            elif replaying:
+                draft.unparked.append(item.message_id)
+        await transaction.save(await self._work(transaction, draft, settled))
+        self._observer.turned(len(inputs), draft.events)
+        return caused
+
+    def _decide(
+        self, item: Input, message: Incoming, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
+    ) -> Sequence[Event]:
+        before = draft.states.get(subject) or loaded.states.get(subject) if subject else None
+        after, decision = apply(before, message, now) if subject else (None, Decision())
+        if isinstance(message, FROM_CUSTOMS):
+            draft.receipts.append(_receipt(message, subject, now))
+            if subject is None:
+                self._observer.stray(message)
+        draft.blobs += item.blobs
+        if after is not None and subject is not None:
+            draft.states[subject] = after
+            first = after.sequence - len(decision.events) + 1
+            for number, event in enumerate(decision.events, first):
+                stored = Stored(after.id, number, event_id(after.id, number), event, item.message_id, now)
+                draft.events.append(stored)
+                draft.status.append(_status_message(stored, after))
+            draft.timers += [Timer(after.id, r.about, r.revision, now + r.after) for r in decision.remind]
+            draft.sends += [(after.id, item, outgoing) for outgoing in decision.send]
+        if not isinstance(message, TimerDue):
+            draft.handled.append((item.message_id, subject))
+        return decision.events
+
+    def _park(self, item: Input, subject: UUID | None, reason: str, draft: _Draft, now: datetime) -> None:
+        record = item.record
+        if record is None:
+            return
+        draft.parked.append(
+            Parked(item.message_id, subject, record.topic, record.key, record.headers, record.body, reason, now)
+        )
+        self._observer.parked(record, reason)
+
+    async def _work(self, transaction: TurnTransaction, draft: _Draft, settled: Sequence[Timer]) -> TurnWork:
+        """The draft as rows; declarations for customs are made from the stored bytes here."""
+        wanted = [send.raw_sha256 for _, _, send in draft.sends if isinstance(send, CustomsDeclaration)]
+        raws = await transaction.blobs(wanted)
+        now = self._clock.now()
+        sends = [self._message(subject, outgoing, raws, now) for subject, _, outgoing in draft.sends]
+        return TurnWork(
+            handled=draft.handled,
+            states=list(draft.states.values()),
+            events=draft.events,
+            receipts=draft.receipts,
+            blobs=draft.blobs,
+            timers=draft.timers,
+            settled=settled,
+            parked=draft.parked,
+            unparked=draft.unparked,
+            log=list(chain(sends, draft.status)),
+        )
+
+    def _message(self, subject: UUID, outgoing: Outgoing, raws: Mapping[str, bytes], now: datetime) -> Message:
+        if isinstance(outgoing, CustomsDeclaration):
+            topic, kind, body = OUTBOUND, "customs.outbound", self._official(outgoing, raws[outgoing.raw_sha256])
+        else:
+            topic, kind = TOPICS[type(outgoing)]
+            body = self._codec.encode(outgoing)
+        return Message(
+            topic, str(subject), body, headers(kind, outgoing.message_id, str(subject), now, "application/xml")
+        )
+
+    def _official(self, outgoing: CustomsDeclaration, raw: bytes) -> bytes:
+        """The official Certificate message: the stored declaration under its number."""
+        declaration = self._dialects[outgoing.media_type].read(raw).declaration
+        numbered = tuple(
+            invoice.model_copy(update={"certificate_number": invoice.certificate_number or outgoing.number})
+            for invoice in declaration.invoices
+        )
+        declaration = declaration.model_copy(update={"number": outgoing.number, "invoices": numbered})
+        return self._dialects["application/xml"].write(declaration)
+
+
+def _subject(message: Incoming | None, loaded: Loaded) -> UUID | None:
+    """The certificate a message is about: by its id, or by the number customs knows. None: not one of ours."""
+    if message is None:
+        return None
+    if isinstance(message, FROM_CUSTOMS):
+        return loaded.numbers.get(message.number)
+    return message.certificate_id if message.certificate_id in loaded.tracked else None
+
+
+def _receipt(
+    message: TechnicalReceipt | BusinessReceipt | AttachmentReceipt | LayoutArrived, subject: UUID | None, now: datetime
+) -> ReceiptRow:
+    return ReceiptRow(
+        message_id=message.message_id,
+        certificate_id=subject,
+        number=message.number,
+        kind=type(message).__name__,
+        raw_sha256=message.raw_sha256,
+        fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
+        at=now,
+    )
+
+
+def _status_message(stored: Stored, state: Certificate) -> Message:
+    """The CloudEvent that forwarders and ERPs read: the same event, however often sent, has the same id."""
+    subject = str(state.id)
+    body = orjson.dumps(
+        {
+            "id": str(stored.id),
+            "certificate": subject,
+            "number": state.number,
+            "type": state.certificate_type,
+            "sequence": stored.sequence,
+            "kind": stored.event.kind.value,
+            "status": state.status,
+            "revision": state.revision,
+            "reference": state.reference,
+            "exporter": state.exporter,
+            "applicant": state.applicant,
+            "client": state.client,
+            "at": timestamp(stored.at),
+            "data": dict(stored.event.data),
+        }
+    )
+    kind = f"certificate.{stored.event.kind}"
+    attributes = headers(kind, stored.id, subject, stored.at, "application/json")
+    return Message(STATUS, subject, body, {**attributes, "ce_sequence": str(stored.sequence)})

@@ -1,0 +1,198 @@
+"""The Store port: what the door and the turn ask of the database. One transaction each, and its outcome is final.
+
+Implemented by `adapters.store.postgres` and `adapters.store.memory`; one suite under ``tests/contract`` runs on both.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from gateway.core.admission import Known, Prior
+from gateway.core.decision import Event
+from gateway.core.messages import Reminder
+from gateway.core.numbers import Series
+from gateway.core.state import Certificate
+from gateway.ports import Blob, Message
+
+
+class Collision(Exception):
+    """Somebody else wrote the same key first, or the outcome of the commit is unknown: run the transaction again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """One accepted declaration, ready to be written."""
+
+    client: str
+    key: str
+    """Idempotency key; the SHA-256 of the bytes where the way in has none."""
+    channel: str
+    certificate_id: UUID
+    number: str
+    revision: int
+    certificate_type: str
+    exporter: str
+    applicant: str
+    reference: str | None
+    invoice_no: str | None
+    destination: str | None
+    raw: bytes
+    raw_sha256: str
+    media_type: str
+    content_sha256: str
+    answer: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """A submission that was answered without anything new: remembered under its key."""
+
+    client: str
+    key: str
+    channel: str
+    raw_sha256: str
+    certificate_id: UUID
+    answer: bytes
+    at: datetime
+
+
+class DoorTransaction(Protocol):
+    """One batch at the door."""
+
+    async def known(
+        self, keys: Sequence[tuple[str, str]], numbers: Sequence[str]
+    ) -> tuple[Mapping[tuple[str, str], Prior], Mapping[str, Known]]:
+        """What is on file under (client, key) and under certificate numbers; those rows stay locked, in id order."""
+        ...
+
+    async def draw(self, wanted: Mapping[Series, int]) -> Mapping[Series, Sequence[int]]:
+        """Free serials, as many as wanted; fewer when the series is full. Counter rows stay locked: draw last."""
+        ...
+
+    async def write(self, admitted: Sequence[Admitted], repeated: Sequence[Repetition], log: Sequence[Message]) -> None:
+        """Everything the batch leaves behind, the log last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a turn starts from."""
+
+    seen: frozenset[UUID]
+    """Message ids handled before."""
+    numbers: Mapping[str, UUID]
+    states: Mapping[UUID, Certificate]
+    """Locked until the transaction ends."""
+    parked: frozenset[UUID]
+    """Certificates whose messages wait because an earlier one is parked."""
+    tracked: frozenset[UUID]
+    """Certificates that exist, with or without a state yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One event with its place in its certificate's life."""
+
+    certificate_id: UUID
+    sequence: int
+    id: UUID
+    event: Event
+    message_id: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """One thing customs sent, by reference to its stored bytes; `certificate_id` None: no such certificate here."""
+
+    message_id: UUID
+    certificate_id: UUID | None
+    number: str
+    kind: str
+    raw_sha256: str
+    fields: str
+    """The message as JSON."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A due date."""
+
+    certificate_id: UUID
+    about: Reminder
+    revision: int
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that waits for a person, with its original bytes."""
+
+    message_id: UUID
+    certificate_id: UUID | None
+    topic: str
+    key: str
+    headers: Mapping[str, str]
+    body: bytes
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWork:
+    """Everything one turn leaves behind."""
+
+    handled: Sequence[tuple[UUID, UUID | None]] = ()
+    """(message id, certificate id)."""
+    states: Sequence[Certificate] = ()
+    events: Sequence[Stored] = ()
+    receipts: Sequence[ReceiptRow] = ()
+    blobs: Sequence[Blob] = ()
+    timers: Sequence[Timer] = ()
+    settled: Sequence[Timer] = ()
+    """Due dates that were worked."""
+    parked: Sequence[Parked] = ()
+    unparked: Sequence[UUID] = ()
+    """Message ids that are no longer parked, because this turn handled them."""
+    log: Sequence[Message] = ()
+
+
+class TurnTransaction(Protocol):
+    """One micro-batch of the turn."""
+
+    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
+        """What is known of these messages and certificates; certificate rows are locked in id order."""
+        ...
+
+    async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
+        """Stored bytes needed to make a message's body."""
+        ...
+
+    async def save(self, work: TurnWork) -> None:
+        """Write all of it, the log last."""
+        ...
+
+
+class Store(Protocol):
+    """The database, as the runtime sees it."""
+
+    def door(self) -> AbstractAsyncContextManager[DoorTransaction]:
+        """A transaction that commits when the block ends well. Raises Collision or Unavailable from its end."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[TurnTransaction]:
+        """A transaction that commits when the block ends well. Raises Collision or Unavailable from its end."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
+        """Timers whose time has come, oldest first; they stay until a turn settles them."""
+        ...
+
+    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
+        """What is parked, in order of arrival; of one certificate or all."""
+        ...

@@ -1,0 +1,1 @@
+"""Form and certificate to layout, layout to page, page to signed file."""

@@ -1,0 +1,1 @@
+"""Neighbours to practise with: customs and an enterprise's ERP."""

@@ -1,0 +1,1 @@
+"""Customs, simulated: scenarios are data, answers are seeded."""

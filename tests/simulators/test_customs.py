@@ -1,0 +1,222 @@
+"""The simulated customs: every scenario against the core, the same question the same bytes, a crash loses nothing."""
+
+from itertools import pairwise
+
+import pytest
+from lxml import etree
+
+from adapters.codecs.catalog import catalog
+from adapters.codecs.customs_xml import CustomsXml
+from adapters.codecs.xml import parse
+from gateway.core.declaration import Declaration
+from gateway.core.messages import Part
+from gateway.ports import Message, Record, Unavailable
+from renderers import layout_xml
+from simulators.customs.ledger import Ledger
+from simulators.customs.scenarios import load
+from simulators.customs.simulator import CustomsSimulator
+from tests.simulators.conftest import IDS, HandClock, Harness
+
+PAST_ALL = 6.0
+"""Seconds after which every scenario is over."""
+SCHEMA_OF = {"Receipt": "receipt", "FileRet": "fileret"}
+
+ENDS = {
+    "approve": "ready_to_print",
+    "return": "returned",
+    "return-once": "returned",
+    "duplicate-receipts": "ready_to_print",
+    "layout-first": "ready_to_print",
+    "backwards": "ready_to_print",
+    "silence": "declared",
+    "no-verdict": "received",
+    "malformed": "ready_to_print",
+    "unknown-code": "ready_to_print",
+    "refuse": "returned",
+    "refuse-form": "returned",
+    "fail": "returned",
+    "withdrawn": "returned",
+}
+
+
+def marked(declaration: Declaration, scenario: str, **changes: object) -> Declaration:
+    """The declaration with the words that choose a scenario."""
+    return declaration.model_copy(update={"application_note": f"SIM:{scenario}", **changes})
+
+
+def simulator(harness: Harness, **options: object) -> CustomsSimulator:
+    """A simulated customs on the harness' bus."""
+    return CustomsSimulator(harness.bus, harness.clock, **options)  # type: ignore[arg-type]
+
+
+def fields(record: Record, name: str) -> list[str]:
+    """Texts of an element by local name."""
+    return [element.text or "" for element in parse(record.body).iter(f"{{*}}{name}")]
+
+
+def test_every_scenario_has_an_expected_end() -> None:
+    assert set(ENDS) == set(load().by_name)
+
+
+@pytest.mark.parametrize("scenario", sorted(ENDS))
+async def test_where_each_scenario_leaves_the_certificate(
+    harness: Harness, example: Declaration, scenario: str
+) -> None:
+    await harness.declare(marked(example, scenario))
+    await harness.run(simulator(harness), PAST_ALL)
+    state = harness.states[example.number or ""]
+    assert state is not None
+    assert state.status == ENDS[scenario]
+    assert not await harness.outstanding()
+
+
+@pytest.mark.parametrize("scenario", sorted(set(ENDS) - {"malformed"}))
+async def test_what_customs_writes_is_valid(harness: Harness, example: Declaration, scenario: str) -> None:
+    await harness.declare(marked(example, scenario))
+    for record in await harness.run(simulator(harness), PAST_ALL):
+        root = parse(record.body)
+        if etree.QName(root).localname == "LayoutDocument":
+            assert layout_xml.read(record.body).number == example.number
+        else:
+            assert catalog()[SCHEMA_OF[etree.QName(root).localname]].errors(root) == ()
+        assert record.key == example.number
+
+
+async def test_the_same_question_gets_the_same_bytes(example: Declaration) -> None:
+    async def ask(seed: int) -> list[tuple[str, bytes, str]]:
+        harness = Harness()
+        await harness.declare(example)
+        answers = await harness.run(simulator(harness, seed=seed), PAST_ALL)
+        return [(a.key, a.body, a.headers["ce_id"]) for a in answers]
+
+    first = await ask(1)
+    assert len(first) == 6
+    assert first == await ask(1)
+    assert first != await ask(2)
+
+
+async def test_a_crash_before_the_last_answer_repeats_the_answers_byte_for_byte(
+    harness: Harness, example: Declaration
+) -> None:
+    await harness.declare(example)
+    before = await harness.run(simulator(harness), 0.5, step=0.1)
+    assert 0 < len(before) < 6
+    assert await harness.outstanding()
+    after = await harness.run(simulator(harness), PAST_ALL)
+    assert len(after) == 6
+    assert {r.body for r in before} <= {r.body for r in after}
+    assert not await harness.outstanding()
+
+
+async def test_answers_come_when_due_and_not_before(harness: Harness, example: Declaration) -> None:
+    await harness.declare(example)
+    assert len(await harness.run(simulator(harness, pace=100.0), 30.0, step=10.0)) == 2
+    assert len(await harness.run(simulator(harness, pace=100.0), 100.0, step=20.0)) == 6
+
+
+async def test_running_numbers_grow_over_resubmissions_and_restarts(
+    harness: Harness, example: Declaration, tmp_path
+) -> None:
+    numbers: list[int] = []
+    for note in ("SIM:return", "SIM:return again", "SIM:approve"):
+        harness.clock.at = harness.clock.at.replace(minute=harness.clock.at.minute + 5)
+        await harness.declare(example.model_copy(update={"application_note": note}))
+        with Ledger(tmp_path / "customs" / "register.sqlite") as ledger:
+            answers = await harness.run(simulator(harness, ledger=ledger), PAST_ALL)
+        numbers += [int(n) for record in answers for n in fields(record, "RspNo")]
+    assert numbers == sorted(numbers)
+    assert all(b > a for a, b in pairwise(numbers))
+    state = harness.states[example.number or ""]
+    assert state is not None
+    assert state.status == "ready_to_print"
+    assert state.revision == 3
+
+
+async def test_corrected_content_is_approved_after_a_return(harness: Harness, example: Declaration) -> None:
+    once = marked(example, "return-once")
+    await harness.declare(once)
+    answers = await harness.run(customs := simulator(harness), PAST_ALL)
+    assert fields(answers[-1], "RepType") == ["3"]
+    await harness.declare(once.model_copy(update={"remarks": "WITH PROCESS"}))
+    await harness.run(customs, PAST_ALL)
+    assert [k for k in harness.kinds(example.number or "") if k in ("returned", "approved")] == ["returned", "approved"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"discharge_port": "HAMBURG, GERMANY"}, "P07"),
+        ({"marks": "MAPLE\nMADE IN VIETNAM"}, "M03"),
+        ({"discharge_port": "Busan Port", "marks": "MADE IN FRANCE"}, "P07;M03"),
+    ],
+)
+async def test_an_examiner_returns_what_is_wrong_with_every_reason(
+    harness: Harness, example: Declaration, wrong: dict[str, str], code: str
+) -> None:
+    await harness.declare(example.model_copy(update=wrong))
+    answers = await harness.run(simulator(harness), PAST_ALL)
+    assert fields(answers[-1], "RepCode") == [code]
+    assert fields(answers[-1], "Note")[0]
+    returned = harness.events[example.number or ""][-1]
+    assert returned.kind.value == "returned"
+    assert returned.data["note"]
+
+
+async def test_an_invalid_document_is_refused_with_its_places(harness: Harness, example: Declaration) -> None:
+    body = CustomsXml().write(example).replace(b"<ApplyType>1</ApplyType>", b"")
+    await harness.send(body, "subject", IDS)
+    (answer,) = await harness.run(simulator(harness), PAST_ALL)
+    assert fields(answer, "RetType") == ["4"]
+    assert "CertificateHead" in fields(answer, "Note")[0]
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"<Certificate/>"])
+async def test_what_names_no_certificate_is_acknowledged_and_not_answered(harness: Harness, body: bytes) -> None:
+    await harness.send(body, "subject", IDS)
+    assert await harness.run(simulator(harness), 1.0) == []
+    assert not await harness.outstanding()
+
+
+async def test_an_approval_carries_all_that_the_certificate_shows(harness: Harness, example: Declaration) -> None:
+    await harness.declare(example)
+    answers = await harness.run(simulator(harness), PAST_ALL)
+    approval = next(r for r in answers if fields(r, "RepType") == ["5"])
+    for name in ("OrgNameE", "CheckAddress", "AddressEn", "OrgTel", "CheckDate", "BarCode", "RspGenTime", "RspNo"):
+        assert fields(approval, name)[0], name
+    assert fields(approval, "RspGenTime") == ["2026-11-22 10:00:00"]
+    layouts = [r for r in answers if b"LayoutDocument" in r.body]
+    parts = {layout_xml.read(r.body).part for r in layouts}
+    assert parts == {Part.ORIGINAL, Part.COPY}
+    assert all(len(fields(r, "ImageData")) == 2 for r in layouts)
+
+
+async def test_a_silent_case_does_not_hold_others_back(harness: Harness, example: Declaration) -> None:
+    await harness.declare(marked(example, "silence"))
+    assert await harness.run(simulator(harness), 1.0) == []
+    assert not await harness.outstanding()
+
+
+class FlakyBus:
+    """Publishing fails twice."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._bus = harness.bus
+        self.failures = 2
+        self.consumer = harness.bus.consumer
+
+    async def publish(self, messages: list[Message]) -> None:
+        """Away, then back."""
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("away")
+        await self._bus.publish(messages)
+
+
+async def test_a_bus_that_was_away_gets_every_answer(harness: Harness, example: Declaration) -> None:
+    await harness.declare(example)
+    bus = FlakyBus(harness)
+    customs = CustomsSimulator(bus, HandClock(harness.clock.at.replace(hour=3)))  # type: ignore[arg-type]
+    answers = await harness.run(customs, 50.0)
+    assert bus.failures == 0
+    assert {fields(r, "RepType")[0] for r in answers if fields(r, "RepType")} == {"2", "5"}
+    assert not await harness.outstanding()
