@@ -162,9 +162,12 @@ class Gateway:
                 ("print", lambda: consume(bus, "print", (PRINT_JOBS,), room.handle, metrics, max_records=20))
             )
         if Role.CUSTOMS_SIMULATOR in roles:
+            from simulators.customs.ledger import Ledger
             from simulators.customs.simulator import CustomsSimulator
 
-            self._jobs.append(("customs-simulator", CustomsSimulator(bus, clock).run))
+            ledger = Ledger(settings.data / "customs-register.sqlite")
+            self._stack.callback(ledger.close)
+            self._jobs.append(("customs-simulator", CustomsSimulator(bus, clock, ledger=ledger).run))
         if Role.INTAKE in roles:
             door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, settings.max_bytes)
             clients = Clients(pool)

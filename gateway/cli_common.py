@@ -144,8 +144,8 @@ def call(method: str, url: str, path: str, key: str, **options: Any) -> "httpx.R
     try:
         with httpx.Client(base_url=url, timeout=SECONDS, headers=headers(key), trust_env=False) as client:
             answer = client.request(method, path, **options)
-    except httpx.InvalidURL:
-        raise Stop("--url is not an address like http://127.0.0.1:8080.", USAGE) from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        wrong_url()
     except httpx.TransportError:
         unreachable(url)
     if answer.is_success:
@@ -178,6 +178,11 @@ def problem_text(answer: "httpx.Response") -> str:
         parts.append(str(content["remedy"]))
     parts += [f"\n  {fault.get('path', '')}: {fault.get('message', '')}" for fault in content.get("errors", ())[:20]]
     return " ".join(parts)
+
+
+def wrong_url() -> NoReturn:
+    """Nothing that could be called."""
+    raise Stop(f"--url is not an address like {URL}.", USAGE) from None
 
 
 def unreachable(url: str) -> NoReturn:

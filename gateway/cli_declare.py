@@ -27,6 +27,7 @@ from gateway.cli_common import (
     read_bytes,
     show,
     unreachable,
+    wrong_url,
 )
 
 if TYPE_CHECKING:
@@ -113,17 +114,16 @@ async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: 
 
                 async def one(file: Path, content: bytes) -> list[Verdict]:
                     async with gate:
-                        found = await _declare_one(client, file, content)
+                        verdicts = await _declare_one(client, file, content)
                     progress.step()
-                    return found
+                    return verdicts
 
-                async with asyncio.TaskGroup() as tasks:
-                    running = [tasks.create_task(one(file, content)) for file, content in documents]
-        except* httpx.TransportError:
+                found = await asyncio.gather(*(one(file, content) for file, content in documents))
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            wrong_url()
+        except httpx.TransportError:
             unreachable(url)
-        except* (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Stop("--url is not an address like http://127.0.0.1:8080.", USAGE) from None
-    return [verdict for task in running for verdict in task.result()]
+    return [verdict for verdicts in found for verdict in verdicts]
 
 
 async def _declare_one(client: "httpx.AsyncClient", file: Path, content: bytes) -> list[Verdict]:

@@ -8,6 +8,7 @@ shares (lines, titles, notes) is a template of that form version, named here by 
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.core.messages import Part
 
@@ -55,8 +56,7 @@ class SlotKind(StrEnum):
     """申报员签名."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """One line of text; `x` is its left end, `y` its baseline."""
 
     x: float
@@ -66,8 +66,7 @@ class Text:
     role: Role = Role.TEXT
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A straight line of `width` mm."""
 
     x1: float
@@ -77,8 +76,7 @@ class Rule:
     width: float
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """The outline of a rectangle, drawn with a line of `line` mm."""
 
     x: float
@@ -88,8 +86,7 @@ class Box:
     line: float
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A picture by reference: the SHA-256 of a stored PNG, stretched over the rectangle."""
 
     kind: ImageKind
@@ -100,8 +97,7 @@ class Image:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """Where the enterprise's seal or handwriting goes: it stands in the middle, in its own size."""
 
     kind: SlotKind
@@ -111,8 +107,7 @@ class Slot:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """A QR code: the square of its modules (the quiet zone lies outside), and what it says (ASCII)."""
 
     x: float

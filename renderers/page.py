@@ -191,8 +191,9 @@ def _finished(
     title = pdf.text_string(f"Certificate of origin {layout.number}, {layout.part.value}")
     time = pdf.time_string(at)
     info = objects.add(b"<</Title%b/Producer(origin-gateway)/CreationDate%b/ModDate%b>>" % (title, time, time))
+    content = b"".join(objects.parts)
     state = first.state.copy()
-    state.update(b"".join(objects.parts))
+    state.update(content)
     identity = state.hexdigest()[:32].encode()
     trailer = b"/Root %d 0 R/Info %d 0 R/ID[<%b><%b>]" % (catalogue, info, identity, identity)
     start = objects.start + objects.size
@@ -208,7 +209,7 @@ def _finished(
     closing = opening + hole + 2
     own = pdf.entries(objects.offsets, first.count + 1, objects.count)
     after = tail + pdf.table(first.entries + own, objects.count, trailer, closing + len(tail))
-    before = b"".join((*objects.parts, head, BYTE_RANGE % (opening, closing, len(after)), b"/Contents"))
+    before = b"".join((content, head, BYTE_RANGE % (opening, closing, len(after)), b"/Contents"))
     return Unsigned(first, before, hole, after)
 
 

@@ -33,13 +33,18 @@ def side_of(version: int) -> int:
     return 17 + 4 * version
 
 
-def modules(content: bytes) -> tuple[int, int]:
-    """(modules a side, all modules row by row as one number, the top left one its highest bit; 1 is dark)."""
+def rows(content: bytes) -> tuple[int, bytes]:
+    """(modules a side, rows from the top, each filled up to whole bytes with white; the left module first)."""
     version = version_for(len(content))
     grid = _drawn(version, bytes(len(content)))
     for position, byte in enumerate(content):
         grid ^= _difference(version, len(content), position, byte)
-    return side_of(version), grid
+    side = side_of(version)
+    return side, grid.to_bytes(side * _bytes_a_row(side), "big")
+
+
+def _bytes_a_row(side: int) -> int:
+    return -(-side // 8)
 
 
 @cache
@@ -62,7 +67,8 @@ def _bit(version: int, length: int, position: int, bit: int) -> int:
 @cache
 def _drawn(version: int, content: bytes) -> int:
     code = segno.make_qr(content, version=version, error="m", mask=MASK, mode="byte", boost_error=False)
-    return int("".join("1" if module else "0" for row in code.matrix for module in row), 2)
+    filling = "0" * (8 * _bytes_a_row(side_of(version)) - side_of(version))
+    return int("".join("".join("1" if module else "0" for module in row) + filling for row in code.matrix), 2)
 
 
 def warm(length: int) -> None:
@@ -79,16 +85,10 @@ def inline_image(content: str, x: float, y: float, size: float) -> bytes:
     A 1-bit image mask; each row is filled up to whole bytes. Raises RenderRefused CODE-*.
     """
     try:
-        side, grid = modules(content.encode("ascii"))
+        side, bits = rows(content.encode("ascii"))
     except UnicodeEncodeError:
         raise RenderRefused("CODE-NOT-ASCII", "the QR code of a certificate is plain ASCII") from None
-    padded = -(-side // 8) * 8
-    rows = bytearray()
-    for row in range(side):
-        line = grid >> side * (side - 1 - row) & (1 << side) - 1
-        rows += (line << padded - side).to_bytes(padded // 8, "big")
     return (
-        f"q {size:.3f} 0 0 {size:.3f} {x:.3f} {y:.3f} cm BI /W {side} /H {side} /IM true /D [1 0] /F /AHx ID ".encode()
-        + rows.hex().encode()
-        + b"> EI Q\n"
-    )
+        f"q {size:.3f} 0 0 {size:.3f} {x:.3f} {y:.3f} cm "
+        f"BI /W {side} /H {side} /IM true /D [1 0] /F /AHx ID {bits.hex()}> EI Q\n"
+    ).encode()

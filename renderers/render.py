@@ -4,6 +4,7 @@ A `Renderer` belongs to one process; its caches hold prepared first halves of fi
 pictures, never a certificate's text.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,9 +39,15 @@ class Renderer:
         self._marks: OrderedDict[str, Picture] = OrderedDict()
 
     def warm(self) -> None:
-        """Loads fonts and forms, which the first document would otherwise pay for (some 0.2 s)."""
+        """Loads fonts and forms, which the first file would otherwise pay for (some 0.2 s).
+
+        What is loaded by then is frozen: the garbage collector would walk through all libraries again and again, which
+        took a quarter of the time of a file.
+        """
         for form in forms():
             self._prefix(form, {})
+        gc.collect()
+        gc.freeze()
 
     def render(
         self,
@@ -51,7 +58,7 @@ class Renderer:
         signer: Signer | None,
         at: datetime,
     ) -> RenderedFile:
-        """The file of a layout (value or XML). `marks`: the layout's pictures by SHA-256; `at`: aware, the signing time.
+        """The file of a layout (value or XML). `marks`: its pictures by SHA-256; `at`: aware, the signing time.
 
         Without a signer the file has no signature. Raises RenderRefused.
         """

@@ -48,7 +48,7 @@ class Signer:
         self.sha256 = certificate.fingerprint(hashes.SHA256()).hex()
         """Of the certificate: the key's name in events."""
         self._prepare()
-        self.hole = 2 * (-(-len(self._cms(bytes(32), bytes(self._longest))) // ROUND) * ROUND)
+        self.hole = 2 * (-(-len(self._cms(self._attributes(bytes(32)), bytes(self._longest))) // ROUND) * ROUND)
         """Hexadecimal digits to keep free in a file."""
 
     def __repr__(self) -> str:
@@ -75,7 +75,7 @@ class Signer:
         """The finished file and its SHA-256."""
         digest = unsigned.digest()
         attributes = self._attributes(digest)
-        return unsigned.filled(self._cms(digest, self._raw(der(SET, attributes))))
+        return unsigned.filled(self._cms(attributes, self._raw(der(SET, attributes))))
 
     def _prepare(self) -> None:
         """Everything of the CMS that depends on the certificate only."""
@@ -101,8 +101,8 @@ class Signer:
         message = der(SEQUENCE, MESSAGE_DIGEST, der(SET, der(OCTETS, digest)))
         return b"".join(sorted((*self._fixed_attributes, message)))
 
-    def _cms(self, digest: bytes, signature: bytes) -> bytes:
-        one = der(SEQUENCE, self._signer, context(0, self._attributes(digest)), self._algorithm, der(OCTETS, signature))
+    def _cms(self, attributes: bytes, signature: bytes) -> bytes:
+        one = der(SEQUENCE, self._signer, context(0, attributes), self._algorithm, der(OCTETS, signature))
         return der(SEQUENCE, SIGNED_DATA, context(0, der(SEQUENCE, self._head, der(SET, one))))
 
     def _raw(self, message: bytes) -> bytes:

@@ -5,12 +5,14 @@ numbers, also after an earlier demo was killed.
 """
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -26,6 +28,7 @@ from adapters.codecs.enterprise_json import EnterpriseJson
 from gateway import keyfile, logs
 from gateway.core.declaration import Declaration
 from gateway.core.messages import Part
+from gateway.ports import Dialect
 from gateway.settings import Role, Settings, load
 from renderers.picture import first_page_png
 from renderers.verify import verify
@@ -36,8 +39,11 @@ from simulators.erp.onboarding import Wallet, onboard, wallet
 
 PATIENCE = 90.0
 """Seconds the certificates may take."""
+PICTURE_DPI = 110
 LOOK = 0.15
 """Seconds between two looks at a certificate."""
+THINKING = 1.2
+"""Seconds from a return to its correction."""
 FOREIGN_PORT = "HAMBURG, GERMANY"
 """Where goods for an Asian country are not discharged: customs returns the declaration."""
 
@@ -105,7 +111,8 @@ class Player:
     client: str
     verdict: Verdict | None = None
     status: str = "-"
-    corrected: bool = False
+    correct_at: float | None = None
+    """When the returned declaration is corrected; monotonic seconds."""
     timeline: Sequence[Mapping[str, Any]] = ()
     files: list[dict[str, str]] = field(default_factory=list)
 
@@ -128,10 +135,14 @@ def main(start: Start, folder: Path | None = None, console: Console | None = Non
         home.mkdir(parents=True, exist_ok=True)
         with (home / "gateway.log").open("w", encoding="utf-8") as stream:
             logs.configure("info", stream=stream, json=True)
-            asyncio.run(Demo(start, home, out).run())
+            logging.getLogger("httpx").setLevel(logging.WARNING)
+            try:
+                asyncio.run(Demo(start, home, out).run())
+            finally:
+                logging.getLogger().handlers[:] = [logging.NullHandler()]
     except DemoFailed as failure:
         out.print(f"[bold red]The demo failed:[/] {failure}")
-        out.print(f"What the gateway said is in {home / 'gateway.log'}.")
+        out.print(f"What the gateway said is in {home / 'gateway.log'}.", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         out.print("Stopped.")
@@ -170,7 +181,8 @@ class Demo:
                 try:
                     await asyncio.wait({work, play}, return_when=asyncio.FIRST_COMPLETED)
                     if not play.done():
-                        raise DemoFailed("the gateway stopped in the middle of it")
+                        trouble = type(work.exception()).__name__ if work.exception() else "it was asked to"
+                        raise DemoFailed(f"the gateway stopped in the middle of it: {trouble}.")
                     await play
                 finally:
                     play.cancel()
@@ -232,7 +244,7 @@ class Demo:
     def _written(self, player: Player, declaration: Declaration, number: str | None) -> bytes:
         numbered = tuple(i.model_copy(update={"certificate_number": number}) for i in declaration.invoices)
         changes = {"number": number, "invoices": numbered, "application_note": f"DEMO {self._tag}"}
-        return DIALECTS[player.media_type].write(declaration.model_copy(update=changes))
+        return dialect(player.media_type).write(declaration.model_copy(update=changes))
 
     async def _send(self, player: Player, body: bytes) -> Verdict:
         if player.role.way == "folder":
@@ -268,7 +280,7 @@ class Demo:
                 await asyncio.sleep(LOOK)
                 for player in players:
                     player.status = str((await player.erp.certificate(player.id))["status"])
-                    if player.status == "returned" and player.role.plays == "returned" and not player.corrected:
+                    if player.status == "returned" and player.role.plays == "returned":
                         await self._correct(player)
                 live.update(self._progress(players), refresh=self._console.is_terminal)
         if not self._console.is_terminal:
@@ -278,17 +290,19 @@ class Demo:
                 self._failures.append(f"{player.number} ({player.role.example}) stands at {player.status}.")
 
     async def _correct(self, player: Player) -> None:
-        """Declare the true port under the same number."""
-        player.corrected = True
-        if player.declaration is None:
+        """Declare the true port under the same number, once, after a moment: customs' times have whole seconds."""
+        now = time.monotonic()
+        player.correct_at = player.correct_at or now + THINKING
+        if player.declaration is None or now < player.correct_at:
             return
+        player.correct_at = float("inf")
         body = self._written(player, player.declaration, player.number)
         verdict = await player.erp.declare(player.media_type, body, f"{player.role.example}/{uuid4()}")
         if not verdict.accepted:
             self._failures.append(f"the correction of {player.number} was not accepted.")
 
     def _progress(self, players: Sequence[Player]) -> Any:
-        return demo_show.progress_table((p.role.example, p.role.way, p.type, p.number or "", p.status) for p in players)
+        return demo_show.progress_table((p.role.example, p.role.way, p.number or "", p.status) for p in players)
 
     # ------------------------------------------------------------ reporting
 
@@ -334,7 +348,10 @@ class Demo:
         self._console.print(text, highlight=False, soft_wrap=True)
 
 
-DIALECTS = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+@cache
+def dialect(media_type: str) -> Dialect:
+    """Reads and writes the examples."""
+    return CustomsXml() if media_type == CustomsXml.media_type else EnterpriseJson()
 
 
 def cast(role: Act, clients: Mapping[str, tuple[str, Erp]]) -> Player:
@@ -345,7 +362,7 @@ def cast(role: Act, clients: Mapping[str, tuple[str, Erp]]) -> Player:
         # It can't be read, which is the point: any enterprise may be the one to be told so.
         enterprise, declaration, kind = ENTERPRISES[0].code, None, role.example.partition("-")[0]
     else:
-        declaration = DIALECTS[media_type].read(raw).declaration
+        declaration = dialect(media_type).read(raw).declaration
         enterprise, kind = declaration.applicant_code, declaration.certificate_type
     if enterprise not in clients:
         raise DemoFailed(f"nobody plays the enterprise of {role.example}")
@@ -361,7 +378,7 @@ def examine(path: Path, enterprise: str, keys: Wallet) -> tuple[str, Path]:
     ours = len(signers) == 1 and enterprise in signers[0]
     words = f"valid, {signers[0].removesuffix(enterprise).strip()}" if report.valid and ours else "NOT VALID"
     picture = path.with_suffix(".png")
-    picture.write_bytes(first_page_png(content))
+    picture.write_bytes(first_page_png(content, dpi=PICTURE_DPI))
     return words, picture
 
 

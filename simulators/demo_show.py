@@ -19,7 +19,9 @@ COLOURS = {
     "in_doubt": "bold red",
     "misprinted": "bold red",
 }
-HIDDEN = frozenset({"receipt", "layout", "content", "raw", "file", "job", "original", "copy", "order", "seal", "key"})
+HIDDEN = frozenset(
+    {"receipt", "layout", "content", "raw", "file", "job", "original", "copy", "order", "seal", "key", "signature"}
+)
 """Data of events that says little to a person: hashes and ids."""
 STEPS = (
     "declared",
@@ -47,15 +49,16 @@ def faults_table(name: str, faults: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def progress_table(rows: Iterable[tuple[str, str, str, str, str]]) -> Table:
-    """(example, way in, type, number, status) of every certificate, with a bar of its progress."""
+def progress_table(rows: Iterable[tuple[str, str, str, str]]) -> Table:
+    """(example, way in, number, status) of every certificate, with a bar of its progress."""
     table = _table("Certificates on their way")
-    for column in ("example", "by", "type", "number", "status", ""):
-        table.add_column(column, no_wrap=True)
-    for example, way, kind, number, status in rows:
+    table.add_column("example", no_wrap=True)
+    for column, width in (("by", 6), ("number", 17), ("status", 15), ("", len(STEPS))):
+        table.add_column(column, no_wrap=True, min_width=width)
+    for example, way, number, status in rows:
         done = STEPS.index(status) + 1 if status in STEPS else 0
         bar = Text("━" * done, style="green") + Text("━" * (len(STEPS) - done), style="bright_black")
-        table.add_row(example, way, kind, number, Text(status, style=COLOURS.get(status, "")), bar)
+        table.add_row(example, way, number, Text(status, style=COLOURS.get(status, "")), bar)
     return table
 
 
@@ -76,13 +79,11 @@ def timeline_table(number: str, title: str, events: Sequence[Mapping[str, Any]])
 def files_table(rows: Iterable[tuple[str, str, str, Path, Path]]) -> Table:
     """(number, part, what the signature is worth, PDF, PNG)."""
     table = _table("Signed files")
-    for column in ("number", "part", "signature"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("file", overflow="fold")
+    table.add_column("certificate", no_wrap=True)
+    table.add_column("signature, file, picture", overflow="fold")
     for number, part, signature, pdf, png in rows:
-        good = signature.startswith("valid")
-        files = Group(Text(_near(pdf)), Text(_near(png), style="bright_black"))
-        table.add_row(number, part, Text(signature, style="green" if good else "bold red"), files)
+        worth = Text(signature, style="green" if signature.startswith("valid") else "bold red")
+        table.add_row(Text(f"{number}\n{part}"), Group(worth, Text(_near(pdf)), Text(_near(png), style="bright_black")))
     return table
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.parts import missing, remedy
 
+pytest_plugins = ["tests.fixtures_postgres"]
+
 NOT_RUN = pytest.StashKey[list[str]]()
 
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xmlschema
 from lxml import etree
 
 import schemas
 from adapters.codecs.xml import parse
+
+if TYPE_CHECKING:
+    import xmlschema
 
 _CATALOG = ("xsd", "catalog.toml")
 
@@ -65,8 +67,10 @@ class Schema:
             return tuple(SchemaError(e.line, e.type, e.path or "") for e in log)
 
     @cached_property
-    def explained(self) -> xmlschema.XMLSchema10:
+    def explained(self) -> "xmlschema.XMLSchema10":
         """The same schema in xmlschema: the second opinion on refused documents, built when first asked (50 ms)."""
+        import xmlschema  # 0.2 s, which only a refused document has to pay
+
         with self._lock:
             return xmlschema.XMLSchema10(self._source, allow="none", defuse="always")
 

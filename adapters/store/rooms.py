@@ -17,7 +17,10 @@ INSERT INTO origin.print_claim (job, certificate_id, part, worker, state) VALUES
 ON CONFLICT (job) DO NOTHING RETURNING job
 """
 CLAIMED = "SELECT worker, state FROM origin.print_claim WHERE job = $1"
-END = "UPDATE origin.print_claim SET state = $2, ended_at = now() WHERE job = $1 AND state = 'claimed' RETURNING job"
+END = """
+UPDATE origin.print_claim SET state = $2, ended_at = now()
+WHERE job = $1 AND (state = 'claimed' OR state = 'in_doubt' AND $2 = 'printed') RETURNING job
+"""
 
 
 class Files:

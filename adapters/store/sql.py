@@ -63,17 +63,17 @@ INSERT INTO origin.intake (client, key, channel, raw_sha256, certificate_id, ans
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::bytea[], $7::timestamptz[])
 """
 
-LOAD = """
-WITH mine AS MATERIALIZED (
-    SELECT id, number, state::text AS state FROM origin.certificate
-    WHERE id = ANY($2::uuid[]) OR number = ANY($3::text[]) ORDER BY id FOR UPDATE
-)
-SELECT 'certificate' AS what, id, number, state FROM mine
+LOCK = """
+SELECT id, number, state::text AS state FROM origin.certificate
+WHERE id = ANY($1::uuid[]) OR number = ANY($2::text[]) ORDER BY id FOR UPDATE
+"""
+
+# A statement of its own, after the locks: one that waited for a lock still sees the other tables as they were before
+# it waited, so that a message could overtake one that another process has just parked.
+LOOK = """
+SELECT message_id AS seen, NULL::uuid AS parked FROM origin.inbox WHERE message_id = ANY($1::uuid[])
 UNION ALL
-SELECT 'seen', message_id, NULL, NULL FROM origin.inbox WHERE message_id = ANY($1::uuid[])
-UNION ALL
-SELECT DISTINCT 'parked', p.certificate_id, NULL::text, NULL::text
-FROM origin.parked p JOIN mine ON mine.id = p.certificate_id
+SELECT DISTINCT NULL::uuid, certificate_id FROM origin.parked WHERE certificate_id = ANY($2::uuid[])
 """
 
 BLOBS = "SELECT sha256, content FROM origin.blob WHERE sha256 = ANY($1::bytea[])"

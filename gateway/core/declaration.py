@@ -2,8 +2,8 @@
 
 Each field names its element in the official interface (GACC notice 2022-1, annex 原产地证书数据导入接口规范),
 its longest *encoded* length in characters and its Chinese title. The order of the fields is the order of the
-elements, which is binding there. Values are texts as the interface has them: codes, dates ``YYYY-MM-DD``, decimals of up to 19 integer
-and 5 fraction digits. What a certificate type demands of them is said in its profile, not here.
+elements, which is binding there. Values are texts as the interface has them: codes, dates ``YYYY-MM-DD``, decimals
+of up to 19 integer and 5 fraction digits. What a certificate type demands of them is said in its profile, not here.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from gateway.core.admission import Admission, Clash, Correction, Known, New, Prior, Repeated, Replay, admit
+from gateway.core.admission import Clash, Correction, Known, New, Prior, Repeated, Replay, admit
 from gateway.core.envelope import headers
 from gateway.core.messages import DeclarationAccepted
 from gateway.core.numbers import Series, series
@@ -25,12 +25,20 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to become of one member. `known` is the certificate it is about, as it will be."""
+class _Answered:
+    """A member that changes nothing: answered before, or in conflict."""
 
     item: Examined
-    admission: Admission
-    known: Known | None
+    why: Replay | Clash
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to become of a member. `known` is the certificate it is about, as it will be."""
+
+    item: Examined
+    admission: Repeated | Correction | New
+    known: Known
     remembered: bool
     """Its answer is to be kept under its key."""
 
@@ -64,7 +72,7 @@ class Judgement:
             await self._transaction.write(self._admitted, self._repeated, self._log)
         return answers
 
-    def _plan(self, item: Examined) -> _Plan:
+    def _plan(self, item: Examined) -> _Plan | _Answered:
         prior = self._priors.get(item.key)
         known = self._known.get(item.number) if item.number else self._twin(item)
         if prior is not None and item.key == item.content_key and prior.raw_sha256 != item.raw_sha256:
@@ -72,18 +80,16 @@ class Judgement:
         applicant = item.declaration.applicant_code
         admission = admit(item.raw_sha256, item.content_sha256, applicant, prior, known)
         match admission:
+            case Replay() | Clash():
+                return _Answered(item, admission)
             case New():
                 known = Known(new_id(self._now), item.number or "", applicant, 1, "accepted", item.content_sha256)
             case Correction(old):
-                known = replace(
-                    old, revision=old.revision + 1, status="accepted", content_sha256=item.content_sha256
-                )
+                known = replace(old, revision=old.revision + 1, status="accepted", content_sha256=item.content_sha256)
             case Repeated(same):
                 fresh = item.key not in self._priors
                 self._priors.setdefault(item.key, Prior(item.raw_sha256, same.certificate_id, PENDING))
                 return _Plan(item, admission, same, fresh)
-            case _:
-                return _Plan(item, admission, None, remembered=False)
         self._opened[known.certificate_id] = known
         self._priors[item.key] = Prior(item.raw_sha256, known.certificate_id, PENDING)
         if item.number:
@@ -104,9 +110,9 @@ class Judgement:
         revision: int = answer["revision"]
         return Known(prior.certificate_id, answer["number"], applicant, revision, status, item.content_sha256)
 
-    async def _draw(self, plans: Sequence[_Plan]) -> dict[Series, Iterator[int]]:
+    async def _draw(self, plans: Sequence[_Plan | _Answered]) -> dict[Series, Iterator[int]]:
         """Serials for the new ones without a number; those of numbers that members bring along are stepped over."""
-        new = [plan.item for plan in plans if isinstance(plan.admission, New)]
+        new = [plan.item for plan in plans if isinstance(plan, _Plan) and isinstance(plan.admission, New)]
         brought = {item.number for item in new}
         missing: dict[Series, int] = {}
         for item in new:
@@ -129,21 +135,24 @@ class Judgement:
         prefix = item.submission.client.prefix
         return series(declaration.certificate_type, declaration.exporter_code, prefix, self._now)
 
-    def _settle(self, plan: _Plan, serials: dict[Series, Iterator[int]]) -> Answer:
+    def _settle(self, plan: _Plan | _Answered, serials: dict[Series, Iterator[int]]) -> Answer:
         item = plan.item
+        if isinstance(plan, _Answered):
+            match plan.why:
+                case Replay(prior):
+                    return self._given[item.key] if prior.answer == PENDING else Answer.replay(prior.answer)
+                case Clash(code, clashing):
+                    identity = clashing.certificate_id if clashing else None
+                    return Answer.conflict(clash_fault(code), identity, item.reference)
         match plan.admission:
-            case Replay(prior):
-                answer = self._given[item.key] if prior.answer == PENDING else Answer.replay(prior.answer)
-            case Clash(code, clashing):
-                identity = clashing.certificate_id if clashing else None
-                return Answer.conflict(clash_fault(code), identity, item.reference)
-            case Repeated(known):
-                answer = self._repeat(plan, self._opened.get(known.certificate_id, known))
+            case Repeated():
+                answer = self._repeat(plan, self._opened.get(plan.known.certificate_id, plan.known))
             case New():
                 answer = self._open(item, plan.known, serials)
             case Correction():
                 answer = self._accept(item, plan.known)
         self._given.setdefault(item.key, answer)
+        self._given.setdefault(item.content_key, answer)
         return answer
 
     def _repeat(self, plan: _Plan, known: Known) -> Answer:
@@ -156,8 +165,7 @@ class Judgement:
             self._remember(item, item.key, known.certificate_id, answer)
         return answer
 
-    def _open(self, item: Examined, known: Known | None, serials: dict[Series, Iterator[int]]) -> Answer:
-        assert known is not None  # noqa: S101 (a plan for a new certificate has one)
+    def _open(self, item: Examined, known: Known, serials: dict[Series, Iterator[int]]) -> Answer:
         if not known.number:
             wish = self._series(item)
             serial = next(serials[wish], None)
@@ -171,8 +179,7 @@ class Judgement:
             self._remember(item, item.content_key, known.certificate_id, answer)
         return answer
 
-    def _accept(self, item: Examined, known: Known | None) -> Answer:
-        assert known is not None  # noqa: S101 (a plan to accept has one)
+    def _accept(self, item: Examined, known: Known) -> Answer:
         declaration, submission = item.declaration, item.submission
         answer = Answer.accepted(
             known.certificate_id,

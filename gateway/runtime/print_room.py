@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from gateway.core.envelope import headers
 from gateway.core.messages import PrintJob, PrintOutcome, PrintResult
-from gateway.ports import Blobs, Clock, Message, MessageCodec, Printer, PrintRefused, PrintUnknown, Record
+from gateway.ports import Blobs, Clock, Message, MessageCodec, Printer, PrintRefused, PrintUnknown, Record, Unreadable
 from gateway.runtime.observer import Observer
 
 JOBS = "origin.print.job.v1"
@@ -47,7 +47,8 @@ class Claims(Protocol):
         ...
 
     async def end(self, job: UUID, state: ClaimState, report: Message) -> None:
-        """Write what became of it, and report; nothing when that is written already."""
+        """Write what became of it, and report; nothing when that is written already. A printed job in doubt is
+        printed after all."""
         ...
 
 
@@ -83,24 +84,37 @@ class PrintRoom:
         self._observer = observer
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Work the jobs one after the other: paper has an order too. Raises Unavailable."""
+        """Work the jobs one after the other: paper has an order too. Raises Unavailable.
+
+        A job that can't be read stays on the log and is told; its certificate's print falls overdue.
+        """
         for record in records:
             started = perf_counter()
-            await self._work(self._jobs.print_job(record.body))
+            try:
+                job = self._jobs.print_job(record.body)
+            except Unreadable as trouble:
+                self._observer.parked(record, str(trouble))
+                continue
+            await self._work(job)
             self._observer.worked("print", perf_counter() - started)
 
     async def _work(self, job: PrintJob) -> None:
         claim = await self._claims.claim(job, self._name, self._report(job, PrintOutcome.CLAIMED))
         if claim.state is not ClaimState.CLAIMED:
             return
-        if claim.fresh:
+        if claim.worker != self._name:
+            outcome, detail = PrintOutcome.IN_DOUBT, "another worker claimed the job and has not said how it ended"
+        elif claim.fresh:
             outcome, detail = await self._print(job)
         else:
             outcome, detail = await self._ask(job)
         await self._claims.end(job.job, ClaimState(outcome), self._report(job, outcome, detail))
 
     async def _print(self, job: PrintJob) -> tuple[PrintOutcome, str]:
-        pdf = await self._blobs.get(job.file_sha256)
+        try:
+            pdf = await self._blobs.get(job.file_sha256)
+        except (KeyError, ValueError):
+            return PrintOutcome.REFUSED, "the signed file is not in the store, or damaged"
         try:
             await self._printer.submit(str(job.job), pdf)
         except PrintRefused as refusal:

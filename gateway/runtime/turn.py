@@ -6,7 +6,7 @@ A message that breaks our own code is parked with its bytes and its certificate 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -19,22 +19,17 @@ from gateway.core.envelope import event_id, headers, timestamp
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
-    ConfirmPrint,
     CustomsDeclaration,
-    DeclarationAccepted,
     Incoming,
     LayoutArrived,
     Outgoing,
     PrintJob,
-    PrintResult,
     RenderJob,
-    RenderResult,
-    RequestPrint,
     TechnicalReceipt,
     TimerDue,
 )
 from gateway.core.state import Certificate
-from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unreadable
+from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime.observer import Observer
 from gateway.storage import (
     Collision,
@@ -58,19 +53,35 @@ LISTENS = (
     "origin.print.result.v1",
 )
 FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
-BY_ID = (DeclarationAccepted, RenderResult, PrintResult, RequestPrint, ConfirmPrint, TimerDue)
 TRIES = 8
+Caused = dict[UUID, Sequence[Event]]
+"""Message id -> what it caused; absent: it waits, or (a command) could not be handled."""
+
+
+class NotHandled(Exception):
+    """A command that could not be handled now: its certificate waits behind a parked message, or our code broke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One message for the turn, with the record it came in (None: a command or a due date) and bytes to keep."""
+    """One message for the turn, with the record or due date it came from (neither: a command) and bytes to keep."""
 
     message_id: UUID
     message: Incoming | None
     record: Record | None = None
     blobs: Sequence[Blob] = ()
     unreadable: str = ""
+    timer: Timer | None = None
+    parked_as: UUID | None = None
+    """Set when a parked message is handled again: the id it is parked under."""
+
+    @property
+    def ours(self) -> UUID | None:
+        """The certificate that the key of a record names, where the record is one of our own."""
+        try:
+            return UUID(self.record.key) if self.record else None
+        except ValueError:
+            return None
 
     @classmethod
     def of(cls, record: Record, inlet: Inlet) -> "Input":
@@ -94,7 +105,7 @@ def timer_input(timer: Timer) -> Input:
     due = TimerDue(
         message_id=message_id, certificate_id=timer.certificate_id, about=timer.about, revision=timer.revision
     )
-    return Input(message_id, due)
+    return Input(message_id, due, timer=timer)
 
 
 @dataclass(slots=True)
@@ -107,9 +118,10 @@ class _Draft:
     receipts: list[ReceiptRow] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
+    settled: list[Timer] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     unparked: list[UUID] = field(default_factory=list)
-    sends: list[tuple[UUID, Input, Outgoing]] = field(default_factory=list)
+    sends: list[tuple[UUID, Outgoing]] = field(default_factory=list)
     status: list[Message] = field(default_factory=list)
 
 
@@ -137,84 +149,90 @@ class Turn:
         await self._run_split([Input.of(record, self._inlet) for record in records])
 
     async def command(self, message: Incoming) -> Sequence[Event]:
-        """A person's command, answered with what it caused. Raises Unavailable."""
-        return (await self._run([Input(message.message_id, message)]))[message.message_id]
+        """A person's command, answered with what it caused. Raises Unavailable, or NotHandled."""
+        caused = await self._run([Input(message.message_id, message)])
+        if message.message_id not in caused:
+            raise NotHandled("the certificate waits behind a parked message; see origin parked list")
+        return caused[message.message_id]
 
     async def work_timers(self, limit: int = 200) -> int:
         """Handle the due dates that have come; returns how many."""
         due = await self._store.due(self._clock.now(), limit)
         if due:
-            await self._run([timer_input(timer) for timer in due], settled=due)
+            await self._run_split([timer_input(timer) for timer in due])
         return len(due)
 
     async def replay(self, certificate_id: UUID | None = None) -> int:
-        """Handle parked messages again, oldest first, certificate by certificate; returns how many went through."""
+        """Handle parked messages again, oldest first, certificate by certificate; returns how many went through.
+
+        Messages that are parked behind them meanwhile are handled too. Raises Unavailable.
+        """
         done = 0
-        held: set[UUID] = set()
-        for parked in await self._store.parked(certificate_id):
-            if parked.certificate_id in held:
-                continue
-            record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
-            item = Input.of(record, self._inlet)
-            if item.message is None:
-                continue
-            caused = await self._run([Input(parked.message_id, item.message, record, item.blobs)], replaying=True)
-            if caused.get(parked.message_id) is None:
-                held |= {parked.certificate_id} - {None} if parked.certificate_id else set()
-            else:
-                done += 1
+        tried: set[UUID] = set()
+        held: set[UUID | None] = set()
+        while waiting := [p for p in await self._store.parked(certificate_id) if p.message_id not in tried]:
+            for parked in waiting:
+                tried.add(parked.message_id)
+                if parked.certificate_id in held:
+                    continue
+                record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
+                item = replace(Input.of(record, self._inlet), parked_as=parked.message_id)
+                if item.message_id in await self._run_split([item]):
+                    done += 1
+                elif parked.certificate_id is not None:
+                    held.add(parked.certificate_id)
         return done
 
-    async def _run_split(self, inputs: list[Input]) -> None:
+    async def _run_split(self, inputs: list[Input]) -> Caused:
         """A batch whose transaction breaks for a reason of ours is halved until the bad message stands alone."""
         try:
-            await self._run(inputs)
-        except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
+            return await self._run(inputs)
+        except (Unavailable, Collision):
+            raise
+        except Exception as error:
             if len(inputs) > 1:
                 middle = len(inputs) // 2
-                await self._run_split(inputs[:middle])
-                await self._run_split(inputs[middle:])
-            else:
-                await self._run(inputs, bad=type(error).__name__)
+                return await self._run_split(inputs[:middle]) | await self._run_split(inputs[middle:])
+            self._observer.broke(inputs[0].message, error)
+            return await self._run(inputs, bad=f"{type(error).__name__} while saving")
 
-    async def _run(
-        self, inputs: list[Input], *, settled: Sequence[Timer] = (), bad: str = "", replaying: bool = False
-    ) -> dict[UUID, Sequence[Event]]:
-        """One transaction; again on a collision. Returns what each message caused (absent: seen before or parked)."""
+    async def _run(self, inputs: list[Input], *, bad: str = "") -> Caused:
+        """One transaction; again on a collision."""
+        caused: Caused = {}
         for attempt in range(TRIES):
             try:
                 async with self._store.turn() as transaction:
-                    return await self._transact(transaction, inputs, settled, bad, replaying)
+                    caused = await self._transact(transaction, inputs, bad, caused)
             except Collision:
                 await asyncio.sleep(0.01 * attempt)
+            else:
+                return caused
         raise Collision("the turn kept colliding")
 
-    async def _transact(
-        self,
-        transaction: TurnTransaction,
-        inputs: list[Input],
-        settled: Sequence[Timer],
-        bad: str,
-        replaying: bool,
-    ) -> dict[UUID, Sequence[Event]]:
+    async def _transact(self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused) -> Caused:
+        """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
         loaded = await transaction.load(
             [item.message_id for item in inputs],
-            [item.message.certificate_id for item in inputs if isinstance(item.message, BY_ID)],
+            [identity for item in inputs if (identity := _named(item))],
             [item.message.number for item in inputs if isinstance(item.message, FROM_CUSTOMS)],
         )
         now = self._clock.now()
         draft = _Draft()
-        caused: dict[UUID, Sequence[Event]] = {}
-        waiting = set(() if replaying else loaded.parked)
+        caused: Caused = {}
+        waiting = set(loaded.parked)
         seen = set(loaded.seen)
         for item in inputs:
+            if item.timer is not None:
+                draft.settled.append(item.timer)
             if item.message_id in seen:
+                caused.setdefault(item.message_id, before.get(item.message_id, ()))
+                draft.unparked += [item.parked_as] if item.parked_as else []
                 self._observer.repeated(item.message)
                 continue
             seen.add(item.message_id)
             reason = bad or item.unreadable
-            subject = _subject(item.message, loaded)
-            if not reason and subject in waiting:
+            subject = _subject(item, loaded)
+            if not reason and subject in waiting and not item.timer and not item.parked_as:
                 reason = "waits behind a parked message of the same certificate"
             if not reason and item.message is not None:
                 try:
@@ -226,9 +244,9 @@ class Turn:
                 self._park(item, subject, reason, draft, now)
                 if subject is not None:
                     waiting.add(subject)
-            elif replaying:
-                draft.unparked.append(item.message_id)
-        await transaction.save(await self._work(transaction, draft, settled))
+            elif item.parked_as:
+                draft.unparked.append(item.parked_as)
+        await transaction.save(await self._work(transaction, draft))
         self._observer.turned(len(inputs), draft.events)
         return caused
 
@@ -250,26 +268,26 @@ class Turn:
                 draft.events.append(stored)
                 draft.status.append(_status_message(stored, after))
             draft.timers += [Timer(after.id, r.about, r.revision, now + r.after) for r in decision.remind]
-            draft.sends += [(after.id, item, outgoing) for outgoing in decision.send]
+            draft.sends += [(after.id, outgoing) for outgoing in decision.send]
         if not isinstance(message, TimerDue):
             draft.handled.append((item.message_id, subject))
         return decision.events
 
     def _park(self, item: Input, subject: UUID | None, reason: str, draft: _Draft, now: datetime) -> None:
         record = item.record
-        if record is None:
+        if record is None or item.parked_as:
             return
         draft.parked.append(
             Parked(item.message_id, subject, record.topic, record.key, record.headers, record.body, reason, now)
         )
         self._observer.parked(record, reason)
 
-    async def _work(self, transaction: TurnTransaction, draft: _Draft, settled: Sequence[Timer]) -> TurnWork:
+    async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
         """The draft as rows; declarations for customs are made from the stored bytes here."""
-        wanted = [send.raw_sha256 for _, _, send in draft.sends if isinstance(send, CustomsDeclaration)]
+        wanted = [send.raw_sha256 for _, send in draft.sends if isinstance(send, CustomsDeclaration)]
         raws = await transaction.blobs(wanted)
         now = self._clock.now()
-        sends = [self._message(subject, outgoing, raws, now) for subject, _, outgoing in draft.sends]
+        sends = [self._message(subject, outgoing, raws, now) for subject, outgoing in draft.sends]
         return TurnWork(
             handled=draft.handled,
             states=list(draft.states.values()),
@@ -277,7 +295,7 @@ class Turn:
             receipts=draft.receipts,
             blobs=draft.blobs,
             timers=draft.timers,
-            settled=settled,
+            settled=draft.settled,
             parked=draft.parked,
             unparked=draft.unparked,
             log=list(chain(sends, draft.status)),
@@ -297,20 +315,25 @@ class Turn:
         """The official Certificate message: the stored declaration under its number."""
         declaration = self._dialects[outgoing.media_type].read(raw).declaration
         numbered = tuple(
-            invoice.model_copy(update={"certificate_number": invoice.certificate_number or outgoing.number})
-            for invoice in declaration.invoices
+            invoice.model_copy(update={"certificate_number": outgoing.number}) for invoice in declaration.invoices
         )
         declaration = declaration.model_copy(update={"number": outgoing.number, "invoices": numbered})
         return self._dialects["application/xml"].write(declaration)
 
 
-def _subject(message: Incoming | None, loaded: Loaded) -> UUID | None:
+def _named(item: Input) -> UUID | None:
+    """The certificate that a message, or the key of an unreadable one, names by its id."""
+    if item.message is None:
+        return item.ours
+    return None if isinstance(item.message, FROM_CUSTOMS) else item.message.certificate_id
+
+
+def _subject(item: Input, loaded: Loaded) -> UUID | None:
     """The certificate a message is about: by its id, or by the number customs knows. None: not one of ours."""
-    if message is None:
-        return None
-    if isinstance(message, FROM_CUSTOMS):
-        return loaded.numbers.get(message.number)
-    return message.certificate_id if message.certificate_id in loaded.tracked else None
+    if isinstance(item.message, FROM_CUSTOMS):
+        return loaded.numbers.get(item.message.number)
+    named = _named(item)
+    return named if named in loaded.tracked else None
 
 
 def _receipt(

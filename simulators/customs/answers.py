@@ -98,7 +98,7 @@ class Answers:
             code=step.code,
             company_no=str(fields.get("owner_filing_no", "")),
             reply_codes=";".join(self._codes(question, step)),
-            statement=reasons[:MAX_STATEMENT],
+            statement=step.statement[:MAX_STATEMENT],
             organisation_code=str(fields.get("exporter_code", ""))[8:17],
             generated_at=_text(written),
             certificate_type=str(fields.get("certificate_type", "")),

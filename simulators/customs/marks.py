@@ -12,8 +12,8 @@ SEAL = 40.0
 """Diameter of the signing seal (签证印章), mm."""
 SIGNATURE = (32.0, 14.0)
 """Width and height of an officer's signature, mm."""
-DPI = 300
-"""Half of what a scan has: every layout document carries both pictures."""
+SEAL_DPI, SIGNATURE_DPI = 300, 600
+"""A scan has 600; every layout document carries both pictures, so the large one has half of it."""
 
 
 class Marks:
@@ -35,10 +35,10 @@ class Marks:
 
 @lru_cache(maxsize=64)
 def _seal(office: str) -> bytes:
-    return customs_seal(office, diameter=SEAL, dpi=DPI)
+    return customs_seal(office, diameter=SEAL, dpi=SEAL_DPI)
 
 
 @lru_cache(maxsize=64)
 def _signature(officer: str) -> bytes:
     width, height = SIGNATURE
-    return handwriting(officer, width=width, height=height, dpi=DPI)
+    return handwriting(officer, width=width, height=height, dpi=SIGNATURE_DPI)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from lxml import etree
@@ -15,7 +16,6 @@ from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 
 _NUMBER = etree.XPath("string((//*[local-name()='CertNo'])[1])")
-_DIALECT = CustomsXml()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,17 @@ def question(record: Record, otherwise: datetime) -> Question | None:
     key = hashlib.sha256(f"{sent}\0{content}".encode()).hexdigest()
     at = _time(record.headers.get("ce_time", "")) or otherwise
     try:
-        reading = _DIALECT.read(record.body)
+        reading = _dialect().read(record.body)
     except Refused as refused:
         number = _number(record.body)
         return Question(key, number, content, at, None, {}, refused.faults) if number else None
     number = reading.declaration.number or ""
     return Question(key, number, content, at, reading.declaration, reading.fields) if number else None
+
+
+@cache
+def _dialect() -> CustomsXml:
+    return CustomsXml()
 
 
 def _time(text: str) -> datetime | None:

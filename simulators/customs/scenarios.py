@@ -36,6 +36,9 @@ class Step(Data):
     code: str = ""
     """RetType, Channel or RepType."""
     notes: tuple[str, ...] = ()
+    """Reasons, in Note."""
+    statement: str = ""
+    """What customs says officially (OfficeDeclare) of a reply."""
     findings: bool = False
     """Add what the examiner found."""
     part: Part | None = None

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from adapters.codecs.texts import trouble
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty, Official, official_fields
 
-
 DECIMALS = frozenset(
     {"PackQty", "GoodsQty", "GoodsQtyRef", "SecdGoodsQtyRef", "GrossWt", "NetWt", "InvPrice", "InvValue"}
 )

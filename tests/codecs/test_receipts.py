@@ -84,14 +84,17 @@ def test_technical_receipts(code: str, verdict: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gbk", "GB18030", "gb2312", "utf-16"])
 def test_encodings(encoding: str) -> None:
-    text = f'<?xml version="1.0" encoding="{encoding}"?>\n<Receipt><CertNo>C26X</CertNo><Channel>2</Channel><Note>退回</Note></Receipt>'
+    content = "<CertNo>C26X</CertNo><Channel>2</Channel><Note>退回</Note>"
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n<Receipt>{content}</Receipt>'
     assert business(text.encode(encoding)).note == "退回"
 
 
 def test_wrapped_foreign_namespace_any_order_and_unknown_elements() -> None:
     body = """<p:Package xmlns:p="urn:p"><EnvelopInfo><CertNo>WRONG</CertNo></EnvelopInfo><DataInfo>
-    <r:Receipt xmlns:r="urn:r"><r:New>x</r:New><r:CusRespData><r:RepType> 5 </r:RepType><r:CertNo>WRONG</r:CertNo><r:RspNo>１</r:RspNo>
-    </r:CusRespData><r:Data><r:CertNo> C26X </r:CertNo></r:Data><r:Channel>6</r:Channel></r:Receipt></DataInfo></p:Package>"""
+    <r:Receipt xmlns:r="urn:r"><r:New>x</r:New><r:CusRespData><r:RepType> 5 </r:RepType>
+    <r:CertNo>WRONG</r:CertNo><r:RspNo>１</r:RspNo>
+    </r:CusRespData>
+    <r:Data><r:CertNo> C26X </r:CertNo></r:Data><r:Channel>6</r:Channel></r:Receipt></DataInfo></p:Package>"""
     read = business(body.encode())
     assert (read.number, read.meaning) == ("C26X", ReceiptMeaning.APPROVED)
     assert read.reply is not None

@@ -251,6 +251,7 @@ class BusSuite:
                         await asyncio.sleep(0.05)
                         await other.publish(numbered(harness.one, 12, 10, start=written))
                         written, total = written + 10, total + 10
+                    assert {name for name, _ in handled} == {"a", "b"}, "no partition was given back"
                     early.set()
             for _ in range(int(4 * harness.settle / 0.05)):
                 if len({int(r.body) for _, r in handled}) == written:

@@ -15,9 +15,9 @@ from aiokafka import partitioner as kafka
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.bus.group import shares
+from adapters.bus.group import change_hands, shares
 from adapters.bus.log import append, declare
-from adapters.bus.postgres import PostgresBus
+from adapters.bus.postgres import PostgresBus, PostgresConsumer
 from adapters.bus.topics import Topics, declared, murmur2
 from adapters.postgres import pool
 from adapters.postgres.embedded import Embedded
@@ -111,6 +111,28 @@ async def test_offsets_are_gapless_and_in_commit_order_while_a_reader_never_skip
     for place in {record.place for record in records}:
         offsets = [record.offset for record in records if record.place == place]
         assert offsets == list(range(len(offsets))), f"seed {seed}"
+
+
+async def test_a_partition_that_went_and_came_back_is_another_one(
+    database_url: str, database_pool: asyncpg.Pool
+) -> None:
+    async with database_pool.acquire() as connection:
+        await declare(connection, TOPICS)
+        await append(connection, numbered("stress.one", 6, 12), TOPICS)
+    async with (
+        PostgresBus(database_pool, lambda: pool.connect(database_url), TOPICS) as bus,
+        bus.consumer("g", ["stress.one"]) as consumer,
+    ):
+        assert isinstance(consumer, PostgresConsumer)
+        records = await take(consumer, 12, 5.0)
+        await consumer.halt()
+        places = sorted(ends(records))
+        async with database_pool.acquire() as connection:
+            await change_hands(connection, "g", places, None)
+            await change_hands(connection, "g", places, consumer.member)
+        with pytest.raises(Fenced):
+            await consumer.commit(ends(records))
+        assert await database_pool.fetchval("SELECT sum(position) FROM origin.consumer_position") == 0
 
 
 async def test_what_is_rolled_back_was_never_there(database_pool: asyncpg.Pool) -> None:

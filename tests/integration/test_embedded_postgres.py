@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,14 @@ def test_as_root_the_server_is_another_user_who_can_change_nothing_root_reads(tm
 
 
 @pytest.mark.skipif(not ROOT, reason="only root's programs may be out of the server's reach")
-def test_programs_that_the_server_may_not_read_are_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_the_server_may_not_read_are_copied_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     who = install.account()
+    copies = Path(tempfile.mkdtemp())  # not tmp_path, which only root can enter
+    copies.chmod(0o755)
+    request.addfinalizer(lambda: shutil.rmtree(copies))
+    monkeypatch.setattr(install, "COPIES", copies)
     hidden = tmp_path / "hidden" / "site-packages"
     original = install.binaries()
     hidden.mkdir(parents=True)
@@ -82,7 +90,7 @@ def test_programs_that_the_server_may_not_read_are_copied_once(tmp_path: Path, m
     subprocess.run(["cp", "-r", str(package), str(package.parent / f"{install.WHEEL}.libs"), str(hidden)], check=True)
     programs = hidden / package.name / original.parent.name / "bin"
     copy = install.runnable(programs, who)
-    assert copy != programs
+    assert copy.is_relative_to(copies)
     assert install.runnable(programs, who) == copy
     assert all(path.stat().st_uid == 0 and not path.stat().st_mode & 0o022 for path in copy.rglob("*"))
     monkeypatch.setattr(install, "binaries", lambda major=None: programs)
@@ -175,7 +183,8 @@ def test_a_long_path_gets_a_private_socket_elsewhere(tmp_path: Path) -> None:
 def test_a_socket_directory_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / ("d" * 90) / "pg"
     trap = socket_directory(directory)
-    trap.mkdir(mode=0o777)
+    trap.mkdir()
+    os.chown(trap, install.account().uid, -1)
     trap.chmod(0o777)
     try:
         with pytest.raises(EmbeddedError) as refused:

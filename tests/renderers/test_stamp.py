@@ -143,7 +143,7 @@ def test_a_mark_is_what_the_layout_names() -> None:
 
 def test_a_seal_larger_than_its_place_is_refused() -> None:
     layout = bench().layout("C")
-    slot = replace(layout.pages[0].slots[0], width=20.0, height=20.0)
+    slot = layout.pages[0].slots[0]._replace(width=20.0, height=20.0)
     small = replace(layout, pages=(replace(layout.pages[0], slots=(slot,)),))
     with pytest.raises(RenderRefused, match="SLOT-TOO-SMALL"):
         bench().unsigned(small)

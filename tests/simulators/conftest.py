@@ -23,6 +23,8 @@ from simulators.customs.simulator import GROUP, OUTBOUND, CustomsSimulator
 
 INBOUND = "origin.customs.inbound.v1"
 START = datetime(2026, 11, 22, 2, 0, 0, tzinfo=UTC)
+QUIET = 0.45
+"""Nothing more comes when nothing came for so long: longer than the simulator naps."""
 IDS = UUID("b1d1a0c4-1c38-5b66-8f0e-0b9c1b2e7d10")
 
 
@@ -87,12 +89,9 @@ class Harness:
             async with self.bus.consumer("harness", [INBOUND]) as consumer:
                 end = self.clock.at + timedelta(seconds=seconds)
                 while self.clock.at < end:
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.01)
                     self.clock.at += timedelta(seconds=step)
-                quiet = 0
-                while quiet < 3:
-                    records = await consumer.poll(100, 0.15)
-                    quiet = 0 if records else quiet + 1
+                while records := await consumer.poll(100, QUIET):
                     fresh += records
                     if records:
                         await consumer.commit({r.place: r.offset + 1 for r in records})

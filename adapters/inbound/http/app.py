@@ -23,6 +23,7 @@ from adapters.inbound.http.problem import (
     Receive,
     Scope,
     Send,
+    internal,
     respond,
     respond_problem,
     unavailable,
@@ -159,6 +160,7 @@ def _fastapi(parts: reads.Reads, operations: Operations, operator_key: str) -> F
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _internal)
     return app
 
 
@@ -198,6 +200,11 @@ def _plain(error: Any) -> str:
     """pydantic's sentence, unless it may quote what was sent."""
     quoting = error["type"] in ("value_error", "assertion_error", "json_invalid") or error["type"].startswith("uuid_")
     return "This is not valid." if quoting else f"{error['msg']}."
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    """Our mistake; `Application` logs it, by type and place."""
+    return _answer(internal(), request)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -7,9 +7,10 @@ from typing import Final
 import structlog
 
 from adapters.inbound.http.intake import Gone, Request
-from adapters.inbound.http.problem import SECURITY, Problem, Receive, Send, unavailable
+from adapters.inbound.http.problem import Problem, Receive, Send, respond, unavailable
 from adapters.inbound.lines import MAX_BYTES, DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
 from gateway.reading import IntakeObserver
+from gateway.runtime.answers import Answer
 
 SECONDS: Final = 120.0
 """A batch must have arrived whole in this time."""
@@ -74,21 +75,14 @@ class Batches:
         return None
 
     async def _answer(self, batch: LineBatch, ended_at: int | None, send: Send, started: float) -> None:
-        headers = [(b"content-type", b"application/x-ndjson"), *SECURITY]
-        if ended_at is not None:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        piece: list[bytes] = []
-        counted = 0
-        async for number, answer in batch.answers():
-            counted += 1
-            if answer is not None:
+        answers = [one async for one in batch.answers()]
+        for _, answer in answers:
+            if isinstance(answer, Answer):
                 self._observer.received("http", answer.verdict, time.perf_counter() - started)
-            piece.append(verdict_line(number, answer))
-            if len(piece) >= 200:
-                await send({"type": "http.response.body", "body": b"".join(piece), "more_body": True})
-                piece.clear()
+        verdicts = [verdict_line(number, answer) for number, answer in answers]
+        headers: tuple[tuple[bytes, bytes], ...] = ()
         if ended_at is not None:
-            piece.append(not_read_line(ended_at))
-        await send({"type": "http.response.body", "body": b"".join(piece)})
-        log.info("batch.answered", lines=counted, seconds=round(time.perf_counter() - started, 3))
+            verdicts.append(not_read_line(ended_at))
+            headers = ((b"connection", b"close"),)
+        await respond(send, 200, b"application/x-ndjson", b"".join(verdicts), headers)
+        log.info("batch.answered", lines=len(answers), seconds=round(time.perf_counter() - started, 3))

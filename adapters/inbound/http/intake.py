@@ -17,12 +17,14 @@ from adapters.inbound.http.problem import (
     Receive,
     Scope,
     Send,
+    internal,
     respond,
     respond_problem,
     unauthorized,
     unavailable,
 )
 from gateway.core.admission import Verdict
+from gateway.core.faults import Severity
 from gateway.ports import Unavailable
 from gateway.reading import Authenticator, IntakeObserver
 from gateway.runtime.answers import Answer
@@ -101,6 +103,9 @@ class Intake:
             await respond_problem(send, unavailable(), PATH)
         except Gone:
             return
+        except Exception as error:
+            log.error("intake.broke", exc_info=error)
+            await respond_problem(send, internal(), PATH)
         finally:
             self._in_flight -= 1
 
@@ -214,7 +219,8 @@ def problem_of(answer: Answer) -> Problem:
         return Problem("too-large", faults[0]["message"], more)
     if kinds == {"DOC-MEDIA-TYPE"}:
         return Problem("unsupported-media-type", faults[0]["message"], more)
-    count = "One fault" if len(faults) == 1 else f"{len(faults)} faults"
+    grave = sum(fault["severity"] == Severity.REFUSE for fault in faults)
+    count = "One fault" if grave == 1 else f"{grave} faults"
     return Problem("declaration-refused", f"{count} found; nothing was kept. Correct and send again.", more)
 
 

@@ -96,6 +96,11 @@ def unavailable(seconds: int = 2) -> Problem:
     )
 
 
+def internal() -> Problem:
+    """Our bug. What it was stands in our log, never in the answer."""
+    return Problem("internal", "This is our mistake; it is in our log. Sending the same again later is safe.")
+
+
 async def respond(send: Send, status: int, media_type: bytes, body: bytes, more: Headers = ()) -> None:
     """One whole answer."""
     headers = [

@@ -114,7 +114,7 @@ class Reads:
         if noted or not events:
             why = str(noted[0]) if noted else "too_early"
             detail = WHY_NOT.get(why, "The certificate is not in a state for that; try again in a moment.")
-            raise Problem("nothing-changed", detail, {"code": why.upper().replace("_", "-"), "id": certificate.id})
+            raise Problem("nothing-changed", detail, {"code": why.upper().replace("_", "-"), "id": str(certificate.id)})
         after = await self.find(client, str(certificate.id))
         return Outcome(certificate=after, events=[Happened(kind=e.kind.value, data=dict(e.data)) for e in events])
 

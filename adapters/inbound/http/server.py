@@ -16,6 +16,8 @@ from adapters.inbound.http.app import Application
 HEAD_SECONDS: Final = 10.0
 """A request's head must have arrived whole in this time."""
 HEAD_BYTES: Final = 32 << 10
+MOST_UNPARSED: Final = 1 << 20
+"""Bytes in pieces of a head that is not whole; generous, because the end of a pipelined body may be among them."""
 MOST_CONNECTIONS: Final = 4096
 KEEP_ALIVE: Final = 30
 GRACE: Final = 20
@@ -32,6 +34,7 @@ class Guarded(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._unparsed = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection owes us a head."""
@@ -69,13 +72,11 @@ class Guarded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """One header, or the address, may come in many pieces: they count before the parser hands them on."""
+        super().data_received(data)
         if self._head is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES + 65536:
+            self._unparsed += len(data)
+            if self._unparsed > MOST_UNPARSED:
                 self.transport.abort()
-                return
-        if self.parser is not None:
-            super().data_received(data)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -86,7 +87,7 @@ class Guarded(HttpToolsProtocol):
         if self._head is not None:
             self._head.cancel()
             self._head = None
-        self._head_bytes = 0
+        self._head_bytes = self._unparsed = 0
 
     def _too_slow(self) -> None:
         self._head = None

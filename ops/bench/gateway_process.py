@@ -1,0 +1,85 @@
+"""Gateway processes for the bench: real ones, each in its own program, on a shared port or alone.
+
+``python -m ops.bench.gateway_process PORT`` is one of them; settings come from the environment, as always.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import uvloop
+
+from gateway import logs
+from gateway.app import Gateway
+from gateway.settings import load
+
+
+def serve(port: int) -> None:
+    """One process on a port that others share, until SIGTERM."""
+    logs.configure("warning")
+
+    async def run() -> None:
+        async with Gateway(load(port=port), shared_port=True) as gateway:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, gateway.stop)
+            await gateway.run()
+
+    uvloop.run(run())
+
+
+def start(port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A process; `environment` holds its settings."""
+    command = [sys.executable, "-m", __spec__.name, str(port)]
+    return subprocess.Popen(command, env={**_clean(), **environment}, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def gateways(count: int, port: int, dsn: str, data: Path, roles: str) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """`count` processes with the same roles, all ready; ended on leaving."""
+    environment = {"ORIGIN_DATABASE_URL": dsn, "ORIGIN_DATA": str(data), "ORIGIN_ROLES": roles}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            started.append(start(port, environment))
+            wait_ready(port, started[-1])
+        time.sleep(0.5 * count)
+        yield started
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_ready(port: int, process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
+    """Until /readyz says yes. Raises RuntimeError when the process ends first, TimeoutError."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the gateway ended with {process.returncode}")
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        time.sleep(0.01)
+    raise TimeoutError("the gateway did not get ready")
+
+
+def _clean() -> dict[str, str]:
+    """Our environment without the caller's settings of a gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,124 @@
+"""A lean HTTP client for load: N connections, one request each at a time, every request another document.
+
+A program of its own, so that it shares nothing with what it measures: ``python -m ops.bench.load`` reads a JSON job
+from standard input and writes its result to standard output. Raw sockets and epoll: about a twentieth of what a
+request costs the gateway, and the answers are kept, so that each can be looked up in the database afterwards.
+"""
+
+import re
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from ops.bench.documents import Template
+
+WIDTH = 12
+"""Digits of a serial."""
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came back."""
+
+    seconds: float
+    answers: list[tuple[int, dict[str, Any]]]
+    """(HTTP status, body) of each request."""
+    latencies: list[float]
+    """Seconds, in the same order."""
+
+    @property
+    def rate(self) -> float:
+        """Accepted declarations a second."""
+        return sum(1 for status, _ in self.answers if status == 202) / self.seconds
+
+
+@dataclass(slots=True)
+class _Line:
+    sock: socket.socket
+    sent_at: float = 0.0
+    received: bytes = b""
+
+
+def run(
+    port: int, given: Sequence["Template"], keys: Mapping[str, str], seconds: float, connections: int, start: int
+) -> Result:
+    """Load for `seconds`, by a child process. `start`: first serial; `keys`: credit code -> API key."""
+    requests = [[part.decode() for part in _request(template, keys[template.enterprise.code])] for template in given]
+    job = {"port": port, "requests": requests, "seconds": seconds, "connections": connections, "start": start}
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name],
+        input=orjson.dumps(job),
+        stdout=subprocess.PIPE,
+        timeout=seconds + 60,
+        check=True,
+    )
+    return Result(**orjson.loads(done.stdout))
+
+
+def _request(template: "Template", key: str) -> tuple[bytes, ...]:
+    """The whole request, with room for the serial where the document has it."""
+    first, *rest = template.parts
+    head = (
+        f"POST /v1/declarations HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+        f"content-type: {template.media_type}\r\ncontent-length: {len(template.document(0))}\r\n\r\n"
+    )
+    return head.encode() + first, *rest
+
+
+def _load(port: int, requests: Sequence[Sequence[str]], seconds: float, connections: int, start: int) -> Result:
+    whole = [tuple(part.encode() for part in request) for request in requests]
+    serials = count(start)
+    poll = select.epoll()
+    lines: dict[int, _Line] = {}
+    answers: list[tuple[int, bytes]] = []
+    latencies: list[float] = []
+
+    def send(line: _Line) -> None:
+        serial = next(serials)
+        request = (b"%0*d" % (WIDTH, serial)).join(whole[serial % len(whole)])
+        line.sent_at = perf_counter()
+        line.sock.sendall(request)
+
+    for _ in range(connections):
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lines[sock.fileno()] = _Line(sock)
+        poll.register(sock, select.EPOLLIN)
+    started = perf_counter()
+    end = started + seconds
+    for line in lines.values():
+        send(line)
+    while lines:
+        for number, _ in poll.poll():
+            line = lines[number]
+            line.received += line.sock.recv(65536)
+            head, gap, body = line.received.partition(b"\r\n\r\n")
+            if not gap or len(body) < int(LENGTH.search(head)[1]):  # type: ignore[index]  # our server always says it
+                continue
+            now = perf_counter()
+            answers.append((int(head[9:12]), body))
+            latencies.append(now - line.sent_at)
+            line.received = b""
+            if now < end:
+                send(line)
+            else:
+                poll.unregister(number)
+                lines.pop(number).sock.close()
+    took = perf_counter() - started
+    return Result(took, [(status, orjson.loads(body)) for status, body in answers], latencies)
+
+
+if __name__ == "__main__":
+    result = _load(**orjson.loads(sys.stdin.buffer.read()))
+    content = {"seconds": result.seconds, "answers": result.answers, "latencies": result.latencies}
+    sys.stdout.buffer.write(orjson.dumps(content))

@@ -1,0 +1,137 @@
+"""The command line, as a person and a script meet it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import schemas
+from tests.architecture.tree import ROOT
+
+EXAMPLES = ROOT / "schemas" / "examples"
+
+
+def origin(*arguments: str | Path, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *map(str, arguments)],
+        cwd=folder or ROOT,
+        env={**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+COMMANDS = [
+    "serve", "demo", "check", "convert", "declare", "status", "timeline", "print", "confirm", "verify", "doctor",
+    "client add", "client list", "client revoke", "seal add", "seal list", "seal stop", "key add", "key list",
+    "parked list", "parked show", "parked replay", "profile list", "profile show",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_json(command: str) -> None:
+    done = origin(*command.split(), "--help")
+    assert done.returncode == 0
+    assert f"Example: origin {command}" in " ".join(done.stdout.split())
+    assert "--json" in done.stdout or command in ("serve", "demo", "convert")
+
+
+def test_help_is_quick() -> None:
+    best = min(_timed("--help") for _ in range(3))
+    assert best < 0.5
+
+
+def _timed(*arguments: str) -> float:
+    began = time.perf_counter()
+    assert origin(*arguments).returncode == 0
+    return time.perf_counter() - began
+
+
+def test_check_names_every_fault_with_its_line() -> None:
+    done = origin("check", EXAMPLES / "C-faulty.xml", EXAMPLES / "C-three-goods.xml")
+    assert done.returncode == 1
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {row[2] for row in rows} >= {"XSD-MISSING", "XSD-PATTERN", "XSD-ORDER", "XSD-LENGTH"}
+    assert all(row[1].isdigit() and row[4].startswith("/Certificate") for row in rows)
+    assert "C-three-goods.xml: good" in done.stderr
+    report = json.loads(origin("check", "--json", EXAMPLES / "RC-faulty.json").stdout)
+    assert report[0]["ok"] is False
+    assert all(fault["path"] and fault["line"] for fault in report[0]["faults"])
+    assert origin("check", EXAMPLES / "C-three-goods.json").returncode == 0
+
+
+def test_convert_there_and_back_again(tmp_path: Path) -> None:
+    first = origin("convert", EXAMPLES / "C-three-goods.xml", "--to", "json").stdout
+    (tmp_path / "a.json").write_text(first)
+    (tmp_path / "a.xml").write_text(origin("convert", tmp_path / "a.json", "--to", "customs-xml").stdout)
+    assert origin("convert", tmp_path / "a.xml", "--to", "json").stdout == first
+    broken = origin("convert", EXAMPLES / "C-faulty.xml", "--to", "json")
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert "XSD-MISSING" in broken.stderr
+
+
+def test_profiles() -> None:
+    assert [line.split("\t")[0] for line in origin("profile", "list").stdout.splitlines()] == ["C", "RC"]
+    assert "RC-001\t" in origin("profile", "show", "rc").stdout
+    assert json.loads(origin("profile", "show", "C", "--json").stdout)["profile"]["zh"] == "一般原产地证书"
+    assert origin("profile", "show", "X").returncode == 2
+
+
+def test_verify_says_what_is_no_certificate(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\nnothing")
+    done = origin("verify", tmp_path / "a.pdf")
+    assert (done.returncode, done.stdout.count("NOT VALID")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("declare", "x.xml"), 2),
+        (("status", "C26X", "--url", "http://127.0.0.1:9"), 3),
+        (("declare", str(EXAMPLES / "C-draft.xml"), "--url", "http://127.0.0.1:9"), 3),
+        (("status", "C26X", "--url", "nonsense"), 2),
+        (("client", "list"), 2),
+        (("check", "missing.xml"), 2),
+        (("nonsense",), 2),
+        (("serve", "--port", "99999999"), 2),
+        (("parked", "show", "x"), 2),
+    ],
+)
+def test_exit_codes_and_sentences(arguments: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    done = origin(*arguments, folder=tmp_path, ORIGIN_API_KEY="ok_x")
+    assert done.returncode == code, done.stderr
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 12
+
+
+def test_no_key_is_said(tmp_path: Path) -> None:
+    done = origin("status", "C26X", folder=tmp_path)
+    assert done.returncode == 2
+    assert "ORIGIN_API_KEY" in done.stderr
+
+
+def test_a_wrong_setting_is_said() -> None:
+    done = origin("serve", ORIGIN_PROT="1")
+    assert done.returncode == 2
+    assert "ORIGIN_PORT meant" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m gateway.cli profile show C | head -1"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_examples_are_packaged() -> None:
+    assert schemas.path("examples", "C-faulty.xml").is_file()

@@ -1,0 +1,124 @@
+"""The command line against a running gateway: `origin serve` in a process of its own, with its own PostgreSQL."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import ROOT
+from tests.cli.test_cli import EXAMPLES, origin
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A gateway that listens; its address and data directory as the command line's environment."""
+    data = tmp_path_factory.mktemp("served") / "data"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0", "--roles", "intake,turn"],
+        cwd=ROOT,
+        env=clean,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    url = ""
+    for line in process.stderr:
+        if found := re.search(r"listening on (http://\S+),", line):
+            url = found[1]
+        if "http.listening" in line:
+            break
+    try:
+        yield {"ORIGIN_URL": url, "ORIGIN_DATA": str(data)}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def key(served: dict[str, str]) -> str:
+    """A client's key, from `origin client add`."""
+    done = origin("client", "add", "erp-1", "--enterprise", "91330299MA9XYD0C2A", **served)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"ok_[\w-]{43}\n", done.stdout)
+    return done.stdout.strip()
+
+
+def test_clients(served: dict[str, str], key: str) -> None:
+    again = origin("client", "add", "erp-1", "--enterprise", "91330299MA9XYD0C2A", **served)
+    assert again.returncode == 1
+    assert "CLIENT-EXISTS" in again.stderr
+    wrong = origin("client", "add", "erp-2", "--enterprise", "91330299MA9XYD0C2B", **served)
+    assert wrong.returncode == 1
+    assert "CLIENT-ENTERPRISE" in wrong.stderr
+    assert origin("client", "add", "gone", "--enterprise", "91330299MA9XYD0C2A", **served).returncode == 0
+    assert origin("client", "revoke", "gone", **served).returncode == 0
+    listed = json.loads(origin("client", "list", "--json", **served).stdout)
+    assert [(c["id"], c["revoked_at"] is None) for c in listed] == [("erp-1", True), ("gone", False)]
+
+
+def test_declare_follow_and_be_refused(served: dict[str, str], key: str, tmp_path: Path) -> None:
+    environment = {**served, "ORIGIN_API_KEY": key}
+    names = ("C-three-goods.xml", "C-draft.xml", "C-faulty.xml")
+    done = origin("declare", "--json", *(EXAMPLES / name for name in names), **environment)
+    assert done.returncode == 1, done.stderr
+    verdicts = json.loads(done.stdout)
+    assert [v["http"] for v in verdicts] == [202, 202, 422]
+    assert all(fault["path"] for fault in verdicts[2]["errors"])
+    number, identity = verdicts[0]["number"], verdicts[0]["id"]
+    again = origin("declare", EXAMPLES / names[0], **environment)
+    assert again.returncode == 0
+    assert identity in again.stdout
+
+    batch = tmp_path / "many.ndjson"
+    documents = [json.loads((EXAMPLES / name).read_text()) for name in ("C-three-goods.json", "C-no-number.json")]
+    batch.write_text("\n".join(json.dumps(d) for d in [*documents, {"nonsense": 1}]))
+    lines = json.loads(origin("declare", "--json", batch, **environment).stdout)
+    assert [(v["file"].rsplit(":")[-1], v["http"]) for v in lines] == [("1", 200), ("2", 202), ("3", 422)]
+
+    for name in (number, identity):
+        status = json.loads(origin("status", name, "--json", **environment).stdout)
+        assert status["id"] == identity
+    timeline = origin("timeline", number, **environment)
+    assert re.match(r"1\t\S+ \S+\tdeclared\t", timeline.stdout), timeline.stdout
+    printing = origin("print", number, **environment)
+    assert printing.returncode == 1
+    assert "not approved" in printing.stderr
+    confirming = origin("confirm", number, "yes", **environment)
+    assert confirming.returncode == 1
+    assert "waits" in confirming.stderr
+    assert origin("status", "C26NOTHERE", **environment).returncode == 1
+
+
+def test_a_wrong_key_is_said(served: dict[str, str]) -> None:
+    done = origin("status", "C26X", **served, ORIGIN_API_KEY="ok_wrong")
+    assert done.returncode == 1
+    assert "API key" in done.stderr
+
+
+def test_marks_are_checked(served: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "seal.png").write_bytes(b"no picture")
+    (tmp_path / "key.p12").write_bytes(b"no key")
+    code = "91330299MA9XYD0C2A"
+    seal = origin("seal", "add", tmp_path / "seal.png", "--enterprise", code, "--width-mm", "40", **served)
+    key = origin("key", "add", tmp_path / "key.p12", "--enterprise", code, **served)
+    assert (seal.returncode, key.returncode) == (1, 1)
+    assert "Traceback" not in seal.stderr + key.stderr
+    assert origin("seal", "list", **served).stdout == origin("key", "list", **served).stdout == ""
+
+
+def test_parked_and_doctor(served: dict[str, str], key: str) -> None:
+    assert json.loads(origin("parked", "list", "--json", **served).stdout) == []
+    assert "0 message(s)" in origin("parked", "replay", **served).stdout
+    done = origin("doctor", "--json", **served)
+    findings = {finding["about"]: finding["ok"] for finding in json.loads(done.stdout)}
+    assert findings["database"] is True
+    assert findings["enterprise 91330299MA9XYD0C2A"] is False
+    assert done.returncode == 1

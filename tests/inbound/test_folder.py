@@ -1,0 +1,292 @@
+"""The hot folder: only whole files, every file answered, nothing lost or overwritten, whatever happens in between."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from adapters.inbound.folder import HotFolders
+from adapters.inbound.folder_files import ClientFolder, eligible, short
+from adapters.inbound.metrics import IntakeMetrics
+from gateway.ports import Unavailable
+from gateway.runtime.door import Client
+from tests.inbound.parts import CLIENT, FakeDoor
+
+
+class Folder:
+    """One client's folder and the passes over it."""
+
+    def __init__(self, root: Path, settle: float = 0.0, max_bytes: int = 1000) -> None:
+        self.root = root
+        self.door = FakeDoor()
+        self.at = root / CLIENT.id
+        for name in ("in", "work", "accepted", "rejected"):
+            (self.at / name).mkdir(parents=True, exist_ok=True)
+        self.hot = HotFolders(
+            root, self.door, self.find, IntakeMetrics(CollectorRegistry()), max_bytes=max_bytes, settle=settle
+        )
+
+    async def find(self, name: str) -> Client | None:
+        """One client."""
+        return CLIENT if name == CLIENT.id else None
+
+    async def passes(self, count: int = 2) -> None:
+        """Look that often."""
+        root = os.open(self.root, os.O_RDONLY)
+        try:
+            for _ in range(count):
+                await self.hot.work_once(root)
+        finally:
+            os.close(root)
+
+    def put(self, name: str, content: str = "<a/>") -> Path:
+        """A file in `in`."""
+        path = self.at / "in" / name
+        path.write_text(content)
+        return path
+
+    def names(self, folder: str) -> list[str]:
+        """What stands there."""
+        return sorted(os.listdir(self.at / folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "hot")
+
+
+async def test_accepted_and_rejected_with_the_answer_beside(folder: Folder) -> None:
+    folder.put("good.xml")
+    folder.put("bad.json", "refuse")
+    await folder.passes()
+    assert folder.names("accepted") == ["good.xml", "good.xml.result.json"]
+    assert folder.names("rejected") == ["bad.json", "bad.json.result.json"]
+    result = json.loads((folder.at / "rejected/bad.json.result.json").read_text())
+    assert (result["status"], result["faults"][0]["code"]) == ("refused", "XSD-LENGTH")
+    assert folder.names("in") == folder.names("work") == []
+    assert {(s.media_type, s.channel, s.key) for s in folder.door.seen} == {
+        ("application/xml", "folder", None),
+        ("application/json", "folder", None),
+    }
+
+
+async def test_only_whole_files_are_taken(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "hot", settle=0.15)
+    growing = folder.put("growing.xml", "<a")
+    for name in (".hidden.xml", "x.xml.tmp", "x.part", "readme.txt"):
+        folder.put(name)
+    for _ in range(4):
+        await folder.passes(1)
+        with growing.open("a") as out:
+            out.write(" ")
+        await asyncio.sleep(0.08)
+    assert folder.door.seen == []
+    with growing.open("a") as out:
+        out.write("/>")
+    await folder.passes(1)
+    await asyncio.sleep(0.2)
+    await folder.passes(1)
+    assert [s.body for s in folder.door.seen] == [b"<a    />"]
+    assert folder.names("in") == [".hidden.xml", "readme.txt", "x.part", "x.xml.tmp"]
+
+
+async def test_a_file_renamed_in_is_taken_at_once(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "hot", settle=60)
+    path = folder.put("a.tmp")
+    await asyncio.sleep(0.05)
+    path.rename(path.with_name("a.xml"))
+    folder.put("written.xml")
+    await folder.passes(2)
+    assert folder.names("accepted") == ["a.xml", "a.xml.result.json"]
+    assert folder.names("in") == ["written.xml"]
+
+
+async def test_an_empty_file_is_about_to_be_filled(folder: Folder) -> None:
+    folder.put("a.xml", "")
+    await folder.passes(3)
+    assert folder.names("in") == ["a.xml"]
+
+
+async def test_the_same_name_again_overwrites_nothing(folder: Folder) -> None:
+    for content in ("<a/>", "<b/>", "<a/>"):
+        folder.put("a.xml", content)
+        await folder.passes()
+    assert [n for n in folder.names("accepted") if n.endswith(".xml")] == ["a-2.xml", "a-3.xml", "a.xml"]
+    assert (folder.at / "accepted/a.xml").read_text() == "<a/>"
+    assert (folder.at / "accepted/a-2.xml").read_text() == "<b/>"
+
+
+async def test_links_pipes_and_odd_names(folder: Folder, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.xml"
+    secret.write_text("<secret/>")
+    (folder.at / "in/link.xml").symlink_to(secret)
+    os.mkfifo(folder.at / "in/pipe.xml")
+    (folder.at / "in/dir.xml").mkdir()
+    folder.put("with\nnewline.xml")
+    folder.put("证书.xml", "<c/>")
+    folder.put("n" * 251 + ".xml", "<d/>")
+    await folder.passes(3)
+    assert sorted(s.body for s in folder.door.seen) == [b"<a/>", b"<c/>", b"<d/>"]
+    assert folder.names("in") == ["dir.xml", "link.xml", "pipe.xml"]
+    assert "with\nnewline.xml.result.json" in folder.names("accepted")
+    assert len(folder.names("accepted")) == 6
+
+
+async def test_a_link_that_reached_work_is_refused_unread(folder: Folder, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.xml"
+    secret.write_text("<secret/>")
+    (folder.at / "work/t").mkdir()
+    (folder.at / "work/t/a.xml").symlink_to(secret)
+    await folder.passes(1)
+    assert folder.door.seen == []
+    assert "FILE-NOT-PLAIN" in (folder.at / "rejected/a.xml.result.json").read_text()
+    assert secret.read_text() == "<secret/>"
+
+
+async def test_folders_that_are_links_are_not_followed(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "hot")
+    folder.put("a.xml")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder.at / "accepted").rmdir()
+    (folder.at / "accepted").symlink_to(elsewhere)
+    await folder.passes(3)
+    assert (os.listdir(elsewhere), folder.door.seen) == ([], [])
+
+
+async def test_too_large_is_rejected_unread(folder: Folder) -> None:
+    folder.put("big.xml", "x" * 1001)
+    await folder.passes()
+    assert folder.door.seen == []
+    assert "DOC-TOO-LARGE" in (folder.at / "rejected/big.xml.result.json").read_text()
+
+
+async def test_away_waits_sends_one_pilot_and_then_all(folder: Folder) -> None:
+    folder.door.away = True
+    for n in range(5):
+        folder.put(f"{n}.xml", f"<a{n}/>")
+    await folder.passes(1)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="away"):
+            await folder.passes(1)
+        folder.hot._failures += 1
+    assert folder.names("accepted") == folder.names("rejected") == []
+    folder.door.away = False
+    await folder.passes(1)
+    assert len(folder.names("accepted")) == 2
+    await folder.passes(3)
+    assert len(folder.names("accepted")) == 10
+    assert folder.names("work") == []
+
+
+async def test_our_own_bug_holds_up_one_file_only(folder: Folder) -> None:
+    folder.put("a.xml", "crash")
+    folder.put("b.xml")
+    await folder.passes(3)
+    folder.put("c.xml", "<c/>")
+    await folder.passes(3)
+    assert [n for n in folder.names("accepted") if n.endswith(".xml")] == ["b.xml", "c.xml"]
+    assert len(folder.names("work")) == 1
+
+
+async def test_a_batch_has_a_verdict_a_line(folder: Folder) -> None:
+    folder.put("good.ndjson", '{"a":1}\n{"a":2}\n')
+    folder.put("mixed.ndjson", '{"a":3}\n\n{"a":"refuse"}')
+    await folder.passes()
+    verdicts = [
+        json.loads(line) for line in (folder.at / "rejected/mixed.ndjson.result.ndjson").read_text().splitlines()
+    ]
+    assert [(v["line"], v["http"]) for v in verdicts] == [(1, 202), (3, 422)]
+    assert folder.names("accepted") == ["good.ndjson", "good.ndjson.result.ndjson"]
+
+
+STEPS = ["read", "submit", "finish", "finish:rename", "finish:fsync"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_crash_anywhere_ends_in_the_same_files(
+    folder: Folder, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Die at a step, start again: one file, one answer, nothing doubled, nothing left."""
+    folder.put("a.xml")
+    die_once(monkeypatch, folder, step)
+    for _ in range(4):
+        with contextlib.suppress(Died):
+            await folder.passes(1)
+        folder.hot._stuck.clear()
+    monkeypatch.undo()
+    await folder.passes(2)
+    assert [n for n in folder.names("accepted") if not n.startswith(".")] == ["a.xml", "a.xml.result.json"]
+    assert folder.names("in") == folder.names("work") == folder.names("rejected") == []
+    assert {s.body for s in folder.door.seen} == {b"<a/>"}
+
+
+class Died(BaseException):
+    """A kill, as far as Python can play it."""
+
+
+def die_once(monkeypatch: pytest.MonkeyPatch, folder: Folder, step: str) -> None:
+    lives = iter([True])
+
+    def deadly(call: Callable[..., object], when: Callable[..., bool]) -> Callable[..., object]:
+        def run(*args: object, **named: object) -> object:
+            if when(*args, **named) and next(lives, False):
+                raise Died
+            return call(*args, **named)
+
+        return run
+
+    if step == "submit":
+        original = folder.door.submit
+
+        async def submit(submission: object) -> object:
+            answer = await original(submission)  # type: ignore[arg-type]
+            if next(lives, False):
+                raise Died
+            return answer
+
+        monkeypatch.setattr(folder.door, "submit", submit)
+    elif step == "read":
+        monkeypatch.setattr(ClientFolder, "read", deadly(ClientFolder.read, lambda *_: True))
+    elif step == "finish":
+        monkeypatch.setattr(ClientFolder, "finish", deadly(ClientFolder.finish, lambda *_: True))
+    elif step == "finish:rename":
+
+        def to_the_answer(src: str, dst: str, **_: object) -> bool:
+            return dst.endswith(".result.json")
+
+        monkeypatch.setattr(os, "rename", deadly(os.rename, to_the_answer))
+    else:
+        answer = folder.at / "accepted/a.xml.result.json"
+        monkeypatch.setattr(os, "fsync", deadly(os.fsync, lambda *_: answer.exists()))
+
+
+async def test_a_hundred_thousand_files_cost_a_listing(folder: Folder) -> None:
+    """20,000 here, for the suite's sake: one pass looks at a thousand and takes two hundred."""
+    for n in range(20_000):
+        os.close(os.open(folder.at / f"in/{n}.xml", os.O_CREAT | os.O_WRONLY))
+    opened = os.open(folder.root, os.O_RDONLY)
+    client = ClientFolder(opened, CLIENT.id)
+    began = time.perf_counter()
+    _, seen = client.whole({}, 0.0, 0.5)
+    assert time.perf_counter() - began < 0.5
+    assert len(seen) == 1000
+    client.close()
+    os.close(opened)
+
+
+def test_names() -> None:
+    assert eligible("a.XML")
+    assert eligible("b.json")
+    assert eligible("c.ndjson")
+    assert not any(map(eligible, (".a.xml", "a.xml.tmp", "a.part", "a")))
+    long = "证" * 83 + ".xml"
+    assert short("a.xml") == "a.xml"
+    assert len(os.fsencode(short(long))) <= 200
+    assert short(long).endswith(".xml")

@@ -1,0 +1,94 @@
+"""The listener itself, over real sockets: slow senders, greedy senders, the end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from adapters.inbound.http import HttpServer, listen, server
+from tests.inbound.parts import KEY, FakeDoor, application
+
+HEAD = f"POST /v1/declarations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/xml\r\n"
+
+
+@contextlib.asynccontextmanager
+async def served(door: FakeDoor) -> AsyncIterator[HttpServer]:
+    running = HttpServer(application(door), listen("127.0.0.1", 0))
+    task = asyncio.create_task(running.run())
+    try:
+        while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield running
+    finally:
+        running.stop()
+        await asyncio.wait_for(task, 10)
+
+
+async def talk(port: int, sent: bytes, seconds: float = 5) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        with contextlib.suppress(ConnectionError):
+            writer.write(sent)
+            await writer.drain()
+        async with asyncio.timeout(seconds):
+            return await reader.read(65536)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_an_answer_over_a_socket() -> None:
+    async with served(FakeDoor()) as running:
+        answer = await talk(running.port, HEAD.encode() + b"content-length: 4\r\n\r\n<a/>")
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert b"\r\nserver:" not in answer.lower()
+
+
+async def test_fifty_megabytes_are_refused_and_the_sender_gets_to_see_it() -> None:
+    door = FakeDoor()
+    async with served(door) as running:
+        body = b"x" * (50 << 20)
+        began = asyncio.get_running_loop().time()
+        answer = await talk(running.port, HEAD.encode() + f"content-length: {len(body)}\r\n\r\n".encode() + body)
+        took = asyncio.get_running_loop().time() - began
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert took < 3
+    assert not door.seen
+
+
+async def test_a_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    async with served(FakeDoor()) as running:
+        assert await talk(running.port, b"POST /v1/declarations HTTP/1.1\r\nhost: x\r\n") == b""
+
+
+async def test_a_head_that_grows_for_ever_is_cut_off() -> None:
+    async with served(FakeDoor()) as running:
+        head = b"GET /livez HTTP/1.1\r\n" + b"".join(b"x-%d: %s\r\n" % (n, b"y" * 900) for n in range(200))
+        assert await talk(running.port, head) == b""
+        assert await talk(running.port, b"GET /livez HTTP/1.1\r\nx: " + b"y" * 3_000_000) == b""
+
+
+async def test_a_body_that_never_ends_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.inbound.http.intake.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("adapters.inbound.http.intake.DRAIN_SECONDS", 0.1)
+    async with served(FakeDoor()) as running:
+        answer = await talk(running.port, HEAD.encode() + b"content-length: 400\r\n\r\n<a")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_second_gateway_on_the_port_is_an_error_unless_shared() -> None:
+    first = listen("127.0.0.1", 0)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            listen("127.0.0.1", first.getsockname()[1])
+    finally:
+        first.close()
+    shared = listen("127.0.0.1", 0, shared=True)
+    other = listen("127.0.0.1", shared.getsockname()[1], shared=True)
+    assert shared.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    shared.close()
+    other.close()
