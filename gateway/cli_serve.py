@@ -52,10 +52,11 @@ def _serve(settings: "Settings") -> int:
     logs.configure(settings.log_level)
 
     async def run() -> None:
-        async with Gateway(settings) as gateway:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, gateway.stop)
+        gateway = Gateway(settings)
+        # Before anything starts: an end that is asked for meanwhile must not leave a database server behind.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, gateway.stop)
+        async with gateway:
             hint(f"origin: listening on http://{settings.host}:{gateway.port}, data in {settings.data}")
             await gateway.run()
 

@@ -2,11 +2,11 @@
 
 With version, mask and error level fixed, every module of a QR code is an affine function of the content's bits over
 GF(2). So segno draws the code of each single bit once, and a content is the XOR of the codes of its bits. segno's own
-call costs 1 ms and a mask search 8 ms; this one 20 us. A test holds it against segno for every length.
+call costs 1 ms and a mask search 8 ms; this one 20 us. A test holds it against segno.
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 
 import segno
@@ -16,8 +16,8 @@ from renderers.layout import RenderRefused
 CAPACITY: Mapping[int, int] = MappingProxyType({2: 26, 3: 42, 4: 62, 5: 84, 6: 106})
 """Version -> bytes at error level M."""
 MASK = 2
-QUIET = 4
-"""Modules of white around the code."""
+BYTES_KEPT, BITS_KEPT = 20_000, 10_000
+"""Kept per process, some 8 MB together; a certificate's content needs about 35 x 36 bytes and 35 x 7 bits."""
 
 
 def version_for(length: int) -> int:
@@ -47,36 +47,25 @@ def _bytes_a_row(side: int) -> int:
     return -(-side // 8)
 
 
-@cache
+@lru_cache(maxsize=BYTES_KEPT)
 def _difference(version: int, length: int, position: int, byte: int) -> int:
     """What a byte at a place changes in the code of zeros."""
+    zeros = bytes(length)
     changed = 0
     for bit in range(8):
         if byte >> bit & 1:
-            changed ^= _bit(version, length, position, bit)
+            one = bytearray(zeros)
+            one[position] = 1 << bit
+            changed ^= _drawn(version, bytes(one)) ^ _drawn(version, zeros)
     return changed
 
 
-@cache
-def _bit(version: int, length: int, position: int, bit: int) -> int:
-    content = bytearray(length)
-    content[position] = 1 << bit
-    return _drawn(version, bytes(content)) ^ _drawn(version, bytes(length))
-
-
-@cache
+@lru_cache(maxsize=BITS_KEPT)
 def _drawn(version: int, content: bytes) -> int:
+    """The code of zeros, or of a single bit, by segno."""
     code = segno.make_qr(content, version=version, error="m", mask=MASK, mode="byte", boost_error=False)
     filling = "0" * (8 * _bytes_a_row(side_of(version)) - side_of(version))
     return int("".join("".join("1" if module else "0" for module in row) + filling for row in code.matrix), 2)
-
-
-def warm(length: int) -> None:
-    """Draws the 7 bits of every place of an ASCII content of `length` bytes, 1 ms each."""
-    version = version_for(length)
-    for position in range(length):
-        for bit in range(7):
-            _bit(version, length, position, bit)
 
 
 def inline_image(content: str, x: float, y: float, size: float) -> bytes:

@@ -8,7 +8,7 @@ from lxml import etree
 
 from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
-from adapters.codecs.official import GOODS, HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
+from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import clean, escaped, to_customs, trouble, unbroken
 from adapters.codecs.xml import line_at, parse
@@ -154,36 +154,24 @@ def _walk(root: etree._Element) -> _Walked:
 
 
 _BY_CONTAINER: Final = {f"{{{NAMESPACE}}}{section.container}": section for section in SECTIONS}
-_NUMBERS: Final = frozenset(
-    f"{{{NAMESPACE}}}{table.fields['line_no'].element}" for table in (GOODS, SECTION["non_parties"].table)
-)
 
 
 def _read_block(
     element: etree._Element, table: BlockTable, texts: list[str], broken: list[Place], place: Place
 ) -> dict[str, Any]:
-    """Field -> value of one block; empty elements are absent."""
-    fields: dict[str, Any] = {}
+    """Field -> value of one block; empty elements are absent. The loop over elements is half of reading: kept bare."""
     by_tag = table.by_tag
-    for child in element:
-        text = child.text
-        if not text:
-            continue
-        tag = child.tag
-        name = by_tag[tag]
-        if tag in _NUMBERS:
-            fields[name] = int(text)
-            continue
-        if "/n" in text:
-            text = text.replace("/n", "\n")
-            if "\n" in (child.text or "") or "\r" in text:
-                text = unbroken(text)
+    fields: dict[str, Any] = {by_tag[child.tag]: text for child in element if (text := child.text)}
+    joined = "".join(fields.values())
+    if "/n" in joined or "\n" in joined or "\r" in joined:
+        for name, text in fields.items():
+            if "\n" in text or "\r" in text:
                 broken.append((*place, name))
-        elif "\n" in text or "\r" in text:
-            text = unbroken(text)
-            broken.append((*place, name))
-        fields[name] = text
-        texts.append(text)
+            fields[name] = unbroken(text.replace("/n", "\n"))
+        joined = "".join(fields.values())
+    texts.append(joined)
+    if "line_no" in fields:
+        fields["line_no"] = int(fields["line_no"])
     return fields
 
 

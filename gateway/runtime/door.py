@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import orjson
+
 from gateway.core.faults import Fault, Refused, Severity, in_order
 from gateway.ports import Clock, Dialect, MessageCodec, Place, Reading, Unavailable
 from gateway.runtime import door_faults
@@ -59,6 +61,7 @@ class Door:
         self._codec = codec
         self._clock = clock
         self._unprintable = unprintable
+        self._plain = bytes(code for code in range(0x20, 0x7F) if not unprintable(chr(code)))
         self._max_bytes = max_bytes
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
@@ -103,8 +106,9 @@ class Door:
         )
 
     def _text_faults(self, reading: Reading) -> list[Fault]:
-        """Characters that can't be printed; most documents have none, and one look tells."""
-        if not self._unprintable("".join(text for _, text in _texts(reading.fields))):
+        """Characters that can't be printed; most documents have none, and one look at all of it tells."""
+        packed = orjson.dumps(reading.fields).replace(b"\\n", b"")  # nothing beyond ASCII is escaped, every control is
+        if b"\\" not in packed and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
         return [
             door_faults.no_glyph(*reading.locate(place), missing)

@@ -55,6 +55,7 @@ class Judgement:
         self._opened: dict[UUID, Known] = {}
         self._given: dict[Key, Answer] = {}
         self._full: dict[UUID, Answer] = {}
+        self._wishes: dict[tuple[str, str, str], Series] = {}
         self._admitted: list[Admitted] = []
         self._repeated: list[Repetition] = []
         self._log: list[Message] = []
@@ -132,8 +133,11 @@ class Judgement:
 
     def _series(self, item: Examined) -> Series:
         declaration = item.declaration
-        prefix = item.submission.client.prefix
-        return series(declaration.certificate_type, declaration.exporter_code, prefix, self._now)
+        wish = (declaration.certificate_type, declaration.exporter_code, item.submission.client.prefix)
+        found = self._wishes.get(wish)
+        if found is None:
+            found = self._wishes[wish] = series(*wish, self._now)
+        return found
 
     def _settle(self, plan: _Plan | _Answered, serials: dict[Series, Iterator[int]]) -> Answer:
         item = plan.item

@@ -1,4 +1,4 @@
-"""Declarations for the load: one real document an enterprise and dialect, of which every copy has its own invoice number.
+"""Declarations for the load: one real document an enterprise and dialect, every copy with its own invoice number.
 
 About 4.2 kB of XML (certificate type C, three goods lines), the size of the documents in the notes on limits.
 """

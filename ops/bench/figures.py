@@ -1,4 +1,4 @@
-"""A figure beside its limit or peer; sides measured in turn, because a machine's speed drifts; the table and the file."""
+"""A figure beside its limit or peer, measured in turn because a machine's speed drifts; the table and the file."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence

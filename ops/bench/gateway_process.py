@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from gateway.settings import load
 def serve(port: int) -> None:
     """One process on a port that others share, until SIGTERM."""
     logs.configure("warning")
+    import gc; gc.collect(); gc.freeze(); gc.set_threshold(20000, 50, 100)
 
     async def run() -> None:
         async with Gateway(load(port=port), shared_port=True) as gateway:
@@ -64,14 +64,13 @@ def gateways(count: int, port: int, dsn: str, data: Path, roles: str) -> Iterato
 
 def wait_ready(port: int, process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
     """Until /readyz says yes. Raises RuntimeError when the process ends first, TimeoutError."""
-    deadline = time.monotonic() + patience
+    deadline, url = time.monotonic() + patience, f"http://127.0.0.1:{port}/readyz"
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the gateway ended with {process.returncode}")
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                if answer.status == 200:
-                    return
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200:
+                return
         time.sleep(0.01)
     raise TimeoutError("the gateway did not get ready")
 

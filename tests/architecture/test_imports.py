@@ -65,7 +65,7 @@ def sample(tmp_path: Path) -> Path:
     for package in PACKAGES:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("")
-    for module in ("ports", "storage", "app", "cli"):
+    for module in ("ports", "storage", "reading", "operations", "app", "cli"):
         (tmp_path / f"gateway/{module}.py").write_text("")
     (tmp_path / "gateway/cli.py").write_text("import gateway.app, simulators.erp, adapters.bus, gateway.core")
     (tmp_path / "adapters/store/codec.py").write_text("import adapters.codecs, gateway.ports")

@@ -73,8 +73,12 @@ async def send(house: House, way: Way, body: bytes, key: str) -> dict[str, Any]:
     if way.keyed:
         headers["idempotency-key"] = key
     async with httpx.AsyncClient(base_url=house.serve.url, trust_env=False, timeout=30) as http:
-        while (response := await http.post("/v1/declarations", content=body, headers=headers)).status_code == 503:
+        response = await http.post("/v1/declarations", content=body, headers=headers)
+        for _ in range(100):
+            if response.status_code != 503:
+                break
             await asyncio.sleep(0.1)  # only some batches are read at once
+            response = await http.post("/v1/declarations", content=body, headers=headers)
     if way.media_type == LINES:
         assert response.status_code == 200, response.text
         return dict(orjson.loads(response.content))

@@ -1,0 +1,502 @@
+"""What every Store promises, run on every Store: memory and PostgreSQL.
+
+A test module derives a class from `StoreSuite` and gives it a `harness` fixture.
+"""
+
+import asyncio
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+
+from gateway.core.admission import Known
+from gateway.core.decision import Event, EventKind
+from gateway.core.messages import Part, Reminder
+from gateway.core.numbers import Series
+from gateway.core.state import Certificate, Paper, PrintState, Review
+from gateway.ports import Blob, Message, Record, Unavailable
+from gateway.storage import (
+    Admitted,
+    Collision,
+    DoorTransaction,
+    Parked,
+    ReceiptRow,
+    Repetition,
+    Store,
+    Stored,
+    Timer,
+    TurnWork,
+)
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+ENTERPRISE = "91330299MA9XYD0C2A"
+SERIES = Series("MA9XYD0C2", "C", "26", "")
+TOPIC = "origin.declaration.accepted.v1"
+STATUS = "origin.status.changed.v1"
+SERIAL = count(1)
+
+
+class Harness(ABC):
+    """How a test reaches one database, and what may happen to it."""
+
+    @abstractmethod
+    async def open(self) -> Store:
+        """A handle, as another process would have it."""
+
+    @abstractmethod
+    async def log(self) -> Sequence[Record]:
+        """Everything on the log, in order within a partition."""
+
+    @abstractmethod
+    def lose(self, store: Store, commits: int) -> None:
+        """So many of the next commits of `store` are made, but their outcome never arrives."""
+
+    @abstractmethod
+    def go_away(self, store: Store) -> None:
+        """`store` can't reach its database any more."""
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def admitted(number: str, key: str | None = None, *, raw: bytes | None = None, client: str = "erp") -> Admitted:
+    """A new certificate under `number`."""
+    raw = raw if raw is not None else f"document {next(SERIAL)}".encode()
+    return Admitted(
+        client=client,
+        key=key or sha(raw),
+        channel="http",
+        certificate_id=uuid4(),
+        number=number,
+        revision=1,
+        certificate_type="C",
+        exporter=ENTERPRISE,
+        applicant=ENTERPRISE,
+        reference="SO-1",
+        invoice_no=None,
+        destination="710",
+        raw=raw,
+        raw_sha256=sha(raw),
+        media_type="application/json",
+        content_sha256=sha(b"content" + raw),
+        answer=b'{"status":"accepted"}',
+        at=NOW,
+    )
+
+
+def accepted(row: Admitted) -> Message:
+    return Message(TOPIC, str(row.certificate_id), row.raw, {"ce_id": str(row.certificate_id)})
+
+
+async def admit(store: Store, *rows: Admitted) -> None:
+    async with store.door() as door:
+        await door.write(rows, (), [accepted(row) for row in rows])
+
+
+def state_of(row: Admitted, **changes: object) -> Certificate:
+    state = Certificate(
+        id=row.certificate_id,
+        number=row.number,
+        certificate_type="C",
+        exporter=ENTERPRISE,
+        applicant=ENTERPRISE,
+        client="erp",
+        review=Review.DECLARED,
+        sequence=1,
+    )
+    return state.model_copy(update=changes)
+
+
+def event_of(state: Certificate, kind: EventKind = EventKind.DECLARED, **data: str) -> Stored:
+    at = state.sequence
+    return Stored(state.id, at, uuid5(state.id, str(at)), Event(kind, data), uuid4(), NOW)
+
+
+def parked_of(certificate_id: UUID | None, body: bytes = b"\x00poison") -> Parked:
+    return Parked(uuid4(), certificate_id, TOPIC, "key", {"ce_id": "1"}, body, "broke", NOW)
+
+
+async def save(store: Store, work: TurnWork) -> None:
+    async with store.turn() as turn:
+        await turn.save(work)
+
+
+async def draw_one(door: DoorTransaction) -> str:
+    serials = (await door.draw({SERIES: 1}))[SERIES]
+    return SERIES.number(serials[0])
+
+
+class Broken(Exception):
+    """What a test breaks a transaction with."""
+
+
+class StoreSuite:
+    """Every promise of `gateway.storage.Store`."""
+
+    # ------------------------------------------------------------ the door
+
+    async def test_what_was_written_is_known_by_key_and_number(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted("C26MA9XYD0C20007", "key 1")
+        await admit(store, row)
+        async with (await harness.open()).door() as door:
+            priors, known = await door.known([("erp", "key 1"), ("erp", "no"), ("other", "key 1")], [row.number, "no"])
+        assert list(priors) == [("erp", "key 1")]
+        prior = priors["erp", "key 1"]
+        assert (prior.raw_sha256, prior.certificate_id, prior.answer) == (
+            row.raw_sha256,
+            row.certificate_id,
+            row.answer,
+        )
+        on_file = known[row.number]
+        assert (on_file.certificate_id, on_file.number, on_file.applicant) == (
+            row.certificate_id,
+            row.number,
+            ENTERPRISE,
+        )
+        assert (on_file.revision, on_file.status, on_file.content_sha256) == (1, "accepted", row.content_sha256)
+
+    async def test_a_repetition_is_remembered(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted("C26MA9XYD0C20001")
+        await admit(store, row)
+        async with store.door() as door:
+            again = Repetition("erp", "another key", "folder", sha(b"xml"), row.certificate_id, b"{}", NOW)
+            await door.write((), [again], ())
+        async with store.door() as door:
+            priors, _ = await door.known([("erp", "another key")], [])
+        assert priors["erp", "another key"].raw_sha256 == sha(b"xml")
+
+    async def test_of_two_doors_with_the_same_key_one_collides_and_then_sees_the_other(self, harness: Harness) -> None:
+        outcomes = await asyncio.gather(*[self._compete(await harness.open(), "key 1", None) for _ in range(4)])
+        assert Counter(outcomes) == {"wrote": 1, "saw": 3}
+
+    async def test_of_two_doors_with_the_same_number_one_collides_and_then_sees_the_other(
+        self, harness: Harness
+    ) -> None:
+        number = "C26MA9XYD0C20042"
+        outcomes = await asyncio.gather(*[self._compete(await harness.open(), None, number) for _ in range(4)])
+        assert Counter(outcomes) == {"wrote": 1, "saw": 3}
+        assert len([record for record in await harness.log() if record.topic == TOPIC]) == 1
+
+    async def _compete(self, store: Store, key: str | None, number: str | None) -> str:
+        serial = next(SERIAL)
+        row = admitted(number or f"C26MA9XYD0C2A{serial:03d}", key, raw=f"of {serial}".encode())
+        while True:
+            try:
+                async with store.door() as door:
+                    priors, known = await door.known([("erp", row.key)], [row.number])
+                    await asyncio.sleep(0.02)
+                    if priors or known:
+                        return "saw"
+                    await door.write([row], (), [accepted(row)])
+                return "wrote"
+            except Collision:
+                continue
+
+    async def test_a_correction_replaces_the_content_and_waits_for_the_turn(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted("C26MA9XYD0C20001")
+        await admit(store, row)
+        await save(store, TurnWork(states=[state_of(row, review=Review.RETURNED)]))
+        second = admitted(row.number, raw=b"corrected")
+        second = replace(second, certificate_id=row.certificate_id, revision=2)
+        await admit(store, second)
+        on_file = await self._known(store, row.number)
+        assert (on_file.revision, on_file.status, on_file.content_sha256) == (2, "accepted", second.content_sha256)
+        await save(store, TurnWork(states=[state_of(row, review=Review.RETURNED, sequence=2)]))
+        assert (await self._known(store, row.number)).status == "accepted", "a turn that has not seen it keeps quiet"
+        await save(store, TurnWork(states=[state_of(row, review=Review.DECLARED, revision=2, sequence=3)]))
+        assert (await self._known(store, row.number)).status == "declared"
+
+    async def _known(self, store: Store, number: str) -> Known:
+        async with store.door() as door:
+            _, known = await door.known([], [number])
+        return known[number]
+
+    async def test_numbers_have_no_gap_and_no_double_whoever_asks(self, harness: Harness) -> None:
+        stores = [await harness.open() for _ in range(4)]
+
+        async def take(task: int) -> None:
+            for _ in range(3):
+                while True:
+                    try:
+                        async with stores[task % 4].door() as door:
+                            await door.known([], [])
+                            row = admitted(await draw_one(door))
+                            await door.write([row], (), [accepted(row)])
+                            if task % 5 == 4 and next(SERIAL) % 2:  # half of these are rolled back
+                                raise Broken
+                        break
+                    except Collision:
+                        continue
+                    except Broken:
+                        continue
+
+        await asyncio.gather(*(take(task) for task in range(20)))
+        async with stores[0].door() as door:
+            _, known = await door.known([], [SERIES.number(serial) for serial in range(1, 80)])
+        assert sorted(known) == [SERIES.number(serial) for serial in range(1, 61)]
+
+    async def test_a_number_that_an_erp_chose_is_stepped_over(self, harness: Harness) -> None:
+        store = await harness.open()
+        await admit(store, admitted(SERIES.number(1)), admitted(SERIES.number(3)))
+        async with store.door() as door:
+            drawn = await door.draw({SERIES: 3})
+            more = await door.draw({SERIES: 1})
+        assert (list(drawn[SERIES]), list(more[SERIES])) == ([2, 4, 5], [6])
+
+    async def test_a_full_series_gives_what_is_left_then_nothing(self, harness: Harness) -> None:
+        store = await harness.open()
+        small, other = Series("MA9XYD0C2", "C", "26", "AB1"), Series("MA9XYD0C2", "RC", "26", "")
+        await admit(store, admitted(small.number(9)))
+        async with store.door() as door:
+            first = await door.draw({small: 6})
+        async with store.door() as door:
+            rest = await door.draw({small: 6, other: 1})
+        async with store.door() as door:
+            nothing = await door.draw({small: 1})
+        assert (list(first[small]), list(rest[small]), list(nothing[small])) == ([1, 2, 3, 4, 5, 6], [7, 8], [])
+        assert list(rest[other]) == [1], "each series counts for itself"
+
+    async def test_a_block_that_breaks_leaves_nothing(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted(SERIES.number(1), "key 1")
+        with pytest.raises(Broken):
+            await self._break_the_door(store, row)
+        with pytest.raises(Broken):
+            await self._break_the_turn(store, TurnWork(parked=[parked_of(None)], log=[accepted(row)]))
+        async with store.door() as door:
+            assert await door.known([("erp", "key 1")], [row.number]) == ({}, {})
+            assert list((await door.draw({SERIES: 1}))[SERIES]) == [1]
+        assert list(await harness.log()) == []
+        assert list(await store.parked()) == []
+        await admit(store, row)
+
+    async def _break_the_door(self, store: Store, row: Admitted) -> None:
+        async with store.door() as door:
+            await door.draw({SERIES: 5})
+            await door.write([row], (), [accepted(row)])
+            raise Broken
+
+    async def _break_the_turn(self, store: Store, work: TurnWork) -> None:
+        async with store.turn() as turn:
+            await turn.save(work)
+            raise Broken
+
+    # ------------------------------------------------------------ the log
+
+    async def test_log_offsets_have_no_gap_and_follow_the_order_of_a_key(self, harness: Harness) -> None:
+        stores = [await harness.open() for _ in range(3)]
+
+        async def write(task: int) -> None:
+            for step in range(5):
+                messages = [Message(STATUS, f"key {task}", f"{step}/{n}".encode()) for n in range(3)]
+                try:
+                    async with stores[task % 3].turn() as turn:
+                        await turn.save(TurnWork(log=messages))
+                        if step == 2:
+                            raise Broken
+                except Broken:
+                    continue
+
+        await asyncio.gather(*(write(task) for task in range(9)))
+        offsets: dict[tuple[str, int], list[int]] = {}
+        bodies: dict[str, list[bytes]] = {}
+        for record in await harness.log():
+            offsets.setdefault(record.place, []).append(record.offset)
+            bodies.setdefault(record.key, []).append(record.body)
+        assert all(line == list(range(len(line))) for line in offsets.values())
+        kept = [f"{step}/{n}".encode() for step in (0, 1, 3, 4) for n in range(3)]
+        assert bodies == {f"key {task}": kept for task in range(9)}
+
+    # ------------------------------------------------------------ the turn
+
+    async def test_a_turn_loads_what_the_last_one_saved(self, harness: Harness) -> None:
+        store = await harness.open()
+        first, second = admitted(SERIES.number(1)), admitted(SERIES.number(2))
+        await admit(store, first, second)
+        state = state_of(
+            first,
+            review=Review.APPROVED,
+            verdict_at="2026-11-22 08:00:00#000000001#approved",
+            papers={
+                Part.ORIGINAL: Paper(layout=sha(b"o"), file=sha(b"f"), pages=2, print=PrintState.CLAIMED, prints=1),
+                Part.COPY: Paper(layout=sha(b"c"), render_job=uuid4(), renders=2),
+            },
+        )
+        message_id = uuid4()
+        await save(store, TurnWork(handled=[(message_id, first.certificate_id)], states=[state]))
+        async with (await harness.open()).turn() as turn:
+            loaded = await turn.load([message_id, uuid4()], [second.certificate_id, uuid4()], [first.number, "no"])
+        assert loaded.seen == {message_id}
+        assert loaded.states == {first.certificate_id: state}
+        assert list(loaded.states[first.certificate_id].papers) == list(Part), "original first, as ever"
+        assert loaded.numbers == {first.number: first.certificate_id, second.number: second.certificate_id}
+        assert loaded.tracked == {first.certificate_id, second.certificate_id}
+        assert loaded.parked == frozenset()
+        assert (await self._known(store, first.number)).status == "printing"
+
+    async def test_a_message_id_is_handled_once(self, harness: Harness) -> None:
+        store = await harness.open()
+        message_id = uuid4()
+        await save(store, TurnWork(handled=[(message_id, None)]))
+        with pytest.raises(Collision):
+            await save(store, TurnWork(handled=[(message_id, None)]))
+
+    async def test_a_place_in_a_life_is_taken_once(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted(SERIES.number(1))
+        await admit(store, row)
+        state = state_of(row)
+        await save(store, TurnWork(states=[state], events=[event_of(state)]))
+        with pytest.raises(Collision):
+            await save(store, TurnWork(states=[state], events=[event_of(state, EventKind.SENT)]))
+
+    async def test_receipts_and_their_bytes(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted(SERIES.number(1))
+        await admit(store, row)
+        body = b"<Receipt/>\x00\xff"
+        blob = Blob(sha(body), "receipt", "application/xml", body)
+        receipts = [
+            ReceiptRow(uuid4(), identity, row.number, "BusinessReceipt", blob.sha256, '{"channel":"6"}', NOW)
+            for identity in (row.certificate_id, None)
+        ]
+        await save(store, TurnWork(receipts=receipts, blobs=[blob, blob]))
+        await save(store, TurnWork(blobs=[blob]))
+        async with store.turn() as turn:
+            assert await turn.blobs([blob.sha256, row.raw_sha256, sha(b"no")]) == {
+                blob.sha256: body,
+                row.raw_sha256: row.raw,
+            }
+            assert await turn.blobs([]) == {}
+        with pytest.raises(Collision):
+            await save(store, TurnWork(receipts=receipts[:1]))
+
+    async def test_timers_come_due_oldest_first_and_stay_until_settled(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted(SERIES.number(1))
+        await admit(store, row)
+        identity = row.certificate_id
+
+        def timer(about: Reminder, revision: int, minutes: int) -> Timer:
+            return Timer(identity, about, revision, NOW + timedelta(minutes=minutes))
+
+        late, early = timer(Reminder.LAYOUTS, 1, 5), timer(Reminder.CUSTOMS_RECEIPT, 1, 1)
+        far, moved = timer(Reminder.CUSTOMS_VERDICT, 1, 60), timer(Reminder.LAYOUTS, 1, 7)
+        await save(store, TurnWork(timers=[late, early, far]))
+        at = NOW + timedelta(minutes=10)
+        assert list(await store.due(at, 10)) == [early, late]
+        assert list(await store.due(at, 1)) == [early]
+        await save(store, TurnWork(timers=[moved]))
+        assert list(await store.due(at, 10)) == [early, moved], "set anew: the later word counts"
+        await save(store, TurnWork(settled=[early]))
+        assert list(await store.due(at, 10)) == [moved]
+        await save(store, TurnWork(settled=[moved], timers=[far]))
+        assert list(await store.due(at, 10)) == []
+
+    async def test_parked_messages_keep_their_order_and_bytes(self, harness: Harness) -> None:
+        store = await harness.open()
+        row, free = admitted(SERIES.number(1)), admitted(SERIES.number(2))
+        await admit(store, row, free)
+        first, other, second = parked_of(row.certificate_id), parked_of(None, b""), parked_of(row.certificate_id, b"2")
+        await save(store, TurnWork(parked=[first, other]))
+        await save(store, TurnWork(parked=[second]))
+        await save(store, TurnWork(parked=[first]))
+        assert list(await store.parked()) == [first, other, second]
+        assert list(await store.parked(row.certificate_id)) == [first, second]
+        async with store.turn() as turn:
+            loaded = await turn.load([], [row.certificate_id, free.certificate_id], [])
+        assert loaded.parked == {row.certificate_id}
+        await save(store, TurnWork(unparked=[first.message_id, second.message_id]))
+        assert list(await store.parked()) == [other]
+        async with store.turn() as turn:
+            assert (await turn.load([], [row.certificate_id], [])).parked == frozenset()
+
+    async def test_a_turn_that_waited_for_another_sees_what_it_parked(self, harness: Harness) -> None:
+        row = admitted(SERIES.number(1))
+        one, two = await harness.open(), await harness.open()
+        await admit(one, row)
+        holding = asyncio.Event()
+
+        async def parks() -> None:
+            async with one.turn() as turn:
+                await turn.load([], [row.certificate_id], [])
+                holding.set()
+                await asyncio.sleep(0.2)
+                await turn.save(TurnWork(parked=[parked_of(row.certificate_id)], states=[state_of(row)]))
+
+        async def follows() -> None:
+            await holding.wait()
+            async with two.turn() as turn:
+                loaded = await turn.load([], [], [row.number])
+                assert loaded.parked == {row.certificate_id}
+                assert list(loaded.states) == [row.certificate_id]
+
+        await asyncio.gather(parks(), follows())
+
+    # ------------------------------------------------------------ trouble
+
+    async def test_a_lost_outcome_is_a_collision_and_run_again_it_is_in_effect_once(self, harness: Harness) -> None:
+        store = await harness.open()
+        row = admitted(SERIES.number(1), "key 1")
+        harness.lose(store, 1)
+        with pytest.raises(Collision):
+            await admit(store, row)
+        async with store.door() as door:
+            priors, known = await door.known([("erp", "key 1")], [row.number])
+        assert (len(priors), len(known)) == (1, 1), "it was written: the second run sees it"
+        assert len(await harness.log()) == 1
+
+    async def test_away_is_told_and_nothing_is_written(self, harness: Harness) -> None:
+        store = await harness.open()
+        harness.go_away(store)
+        with pytest.raises(Unavailable):
+            await admit(store, admitted(SERIES.number(1)))
+        with pytest.raises(Unavailable):
+            await save(store, TurnWork())
+        for question in (store.due(NOW, 1), store.parked()):
+            with pytest.raises(Unavailable):
+                await question
+        assert list(await harness.log()) == []
+
+    async def test_going_away_in_the_middle_is_told_and_nothing_is_written(self, harness: Harness) -> None:
+        store = await harness.open()
+
+        async def half() -> None:
+            async with store.door() as door:
+                row = admitted(await draw_one(door))
+                await door.write([row], (), [accepted(row)])
+                harness.go_away(store)
+
+        with pytest.raises((Unavailable, Collision)):
+            await half()
+        assert list(await harness.log()) == []
+
+    async def test_a_cancelled_block_leaves_nothing_and_lets_go(self, harness: Harness) -> None:
+        store, other = await harness.open(), await harness.open()
+        row = admitted(SERIES.number(1))
+        inside = asyncio.Event()
+
+        async def hangs() -> None:
+            async with store.door() as door:
+                await door.draw({SERIES: 1})
+                await door.write([row], (), [accepted(row)])
+                inside.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(hangs())
+        await inside.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            await admit(other, row)

@@ -1,0 +1,41 @@
+"""The contract, on memory."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from adapters.bus.memory import MemoryLog
+from adapters.store.memory import MemoryStore
+from gateway.ports import Record
+from gateway.storage import Store
+from tests.contract.store_suite import Harness, StoreSuite
+
+
+class MemoryHarness(Harness):
+    """Handles on the same tables: there is one process only, so there is one store."""
+
+    def __init__(self) -> None:
+        self._log = MemoryLog()
+        self._store = MemoryStore(self._log.append)
+
+    async def open(self) -> Store:
+        return self._store
+
+    async def log(self) -> Sequence[Record]:
+        return [record for line in self._log.records.values() for record in line]
+
+    def lose(self, store: Store, commits: int) -> None:
+        cast(MemoryStore, store).lost = commits
+
+    def go_away(self, store: Store) -> None:
+        cast(MemoryStore, store).away = True
+
+
+@pytest.fixture
+def harness() -> Harness:
+    return MemoryHarness()
+
+
+class TestMemoryStore(StoreSuite):
+    """Every promise."""
