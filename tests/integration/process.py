@@ -176,10 +176,15 @@ class Serve:
         assert found is not None, "the embedded database does not run"
         return found
 
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
     def memory(self) -> int:
         """Resident bytes of the process."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def said(self) -> str:

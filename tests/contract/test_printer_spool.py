@@ -1,0 +1,250 @@
+"""The contract, on the spool folder; and a crash, or a refusal of the system, at every single step."""
+
+import asyncio
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.printers.spool import SpoolPrinter
+from gateway.ports import Printer, PrintRefused, Unavailable
+from tests.contract.printer_suite import Harness, PrinterSuite
+
+PDF = b"%PDF-1.7 original"
+STEPS = ("fsync", "rename", "open", "close", "write", "unlink")
+
+
+class Server:
+    """A print server: it takes away every file that appears under its final name, at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.taken: list[bytes] = []
+
+    def sweep(self) -> None:
+        for path in sorted(self.root.glob("*.pdf")):
+            self.taken.append(path.read_bytes())
+            path.unlink()
+
+
+class SpoolHarness(Harness):
+    """A folder with a print server behind it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.server = Server(root)
+
+    def open(self) -> Printer:
+        return SpoolPrinter(self.root)
+
+    def out(self) -> Sequence[bytes]:
+        self.server.sweep()
+        return self.server.taken
+
+    def refuse(self, refusing: bool) -> None:
+        jobs = self.root / ".jobs"
+        jobs.rename(self.root / ".away") if refusing else (self.root / ".away").rename(jobs)
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    SpoolPrinter(tmp_path / "spool")
+    return SpoolHarness(tmp_path / "spool")
+
+
+class TestSpoolPrinter(PrinterSuite):
+    """Every promise."""
+
+
+class Killed(BaseException):
+    """The process ends here: nothing of ours runs any more."""
+
+
+@contextmanager
+def failing(at: int, error: Callable[[], BaseException], *, after: bool, server: Server | None) -> Iterator[list[str]]:
+    """The `at`-th call into the system fails, before or after its effect; once killed, no later one has any effect.
+
+    A print server looks after every call. Yields the calls so far.
+    """
+    calls: list[str] = []
+    real = {name: getattr(os, name) for name in ("fsync", "rename", "open", "link", "unlink")}
+    real_touch, real_unlink, real_open = Path.touch, Path.unlink, Path.open
+    dead = threading.Event()
+
+    def step(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if dead.is_set():
+                raise Killed
+            calls.append(name)
+            hit = len(calls) == at
+            trouble = error() if hit else None
+            if isinstance(trouble, Killed):
+                dead.set()
+            if trouble is not None and not after:
+                raise trouble
+            done = work(*arguments, **named)
+            if server is not None:
+                server.sweep_now()  # type: ignore[attr-defined]
+            if trouble is not None:
+                raise trouble
+            return done
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        if server is not None:
+
+            def sweep() -> None:
+                for path in sorted(server.root.glob("*.pdf")):
+                    server.taken.append(path.read_bytes())
+                    real["unlink"](path)
+
+            server.sweep_now = sweep  # type: ignore[attr-defined]
+        for name in ("fsync", "rename", "open", "link"):
+            patch.setattr(os, name, step(name, real[name]))
+        patch.setattr(Path, "touch", step("touch", real_touch))
+        patch.setattr(Path, "unlink", step("unlink", real_unlink))
+        patch.setattr(Path, "open", step("file", real_open))
+        yield calls
+
+
+def steps_of_one_print(root: Path) -> int:
+    """How many calls one print makes."""
+    with failing(0, Killed, after=False, server=None) as calls:
+        asyncio.run(SpoolPrinter(root).submit("job", PDF))
+    return len(calls)
+
+
+def work_until_done(root: Path, server: Server) -> str:
+    """What the print room does after a crash: ask, and print when the answer is no."""
+    printer = SpoolPrinter(root)
+
+    async def work() -> str:
+        if await printer.was_printed("job"):
+            return "printed"
+        await printer.submit("job", PDF)
+        return "printed"
+
+    try:
+        return asyncio.run(work())
+    except PrintRefused:
+        return "refused"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_crash_at_any_step_prints_exactly_one(tmp_path: Path, after: bool, at_once: bool) -> None:
+    count = steps_of_one_print(tmp_path / "count")
+    assert count >= 8
+    for at in range(1, count + 1):
+        root = tmp_path / f"crash-{at}"
+        server = Server(root)
+        with (
+            failing(at, Killed, after=after, server=server if at_once else None),
+            pytest.raises(Killed),
+        ):
+            SpoolPrinter(root)._submit("job", PDF)
+        assert work_until_done(root, server) == "printed"
+        assert work_until_done(root, server) == "printed"
+        server.sweep()
+        assert server.taken == [PDF], f"step {at} of {count}"
+
+
+@pytest.mark.parametrize("second", range(1, 9))
+def test_a_crash_during_the_recovery_too(tmp_path: Path, second: int) -> None:
+    for at in range(1, steps_of_one_print(tmp_path / "count") + 1):
+        root = tmp_path / f"{at}"
+        server = Server(root)
+        with failing(at, Killed, after=True, server=server), pytest.raises(Killed):
+            SpoolPrinter(root)._submit("job", PDF)
+        with failing(second, Killed, after=True, server=server):
+            try:
+                if not SpoolPrinter(root)._ask("job"):
+                    SpoolPrinter(root)._submit("job", PDF)
+            except Killed:
+                pass
+        assert work_until_done(root, server) == "printed"
+        server.sweep()
+        assert server.taken == [PDF], f"steps {at}, {second}"
+
+
+def test_a_system_that_refuses_at_any_step_prints_one_or_none_and_tells_which(tmp_path: Path) -> None:
+    told = set()
+    for at in range(1, steps_of_one_print(tmp_path / "count") + 1):
+        root = tmp_path / f"refused-{at}"
+        server = Server(root)
+        outcome = "printed"
+        with failing(at, lambda: OSError(28, "No space left on device"), after=False, server=server):
+            try:
+                SpoolPrinter(root)._submit("job", PDF)
+            except PrintRefused:
+                outcome = "refused"
+        server.sweep()
+        assert server.taken == ([PDF] if outcome == "printed" else []), f"step {at}"
+        assert SpoolPrinter(root)._ask("job") is (outcome == "printed"), f"step {at}"
+        told.add(outcome)
+    assert told == {"printed", "refused"}
+
+
+def test_a_crash_while_taking_back_never_says_printed_when_nothing_left(tmp_path: Path) -> None:
+    """The rename out fails for good; the process dies somewhere in the clean-up."""
+    for at in range(1, 4):
+        root = tmp_path / f"{at}"
+        printer, server = SpoolPrinter(root), Server(root)
+        (root / "job.pdf").mkdir()  # no file can be renamed onto a folder
+        calls = 0
+        unlink = Path.unlink
+
+        def dies(path: Path, missing_ok: bool = False, *, at: int = at) -> None:
+            nonlocal calls
+            calls += 1
+            if calls >= at:
+                raise Killed
+            unlink(path, missing_ok=missing_ok)  # noqa: B023
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Path, "unlink", dies)
+            printer._submit("job", PDF)
+        (root / "job.pdf").rmdir()
+        assert work_until_done(root, server) == "printed"
+        server.sweep()
+        assert server.taken == [PDF], f"step {at}"
+
+
+async def test_a_paused_worker_and_its_successor_do_not_both_print(tmp_path: Path) -> None:
+    old, new = SpoolPrinter(tmp_path), SpoolPrinter(tmp_path, patience=0.1)
+    paused, go_on = threading.Event(), threading.Event()
+    rename = os.rename
+
+    def pausing(source: Path, target: Path) -> None:
+        if str(source).endswith(".part"):
+            paused.set()
+            go_on.wait(10)
+        rename(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rename", pausing)
+        task = asyncio.create_task(old.submit("job", PDF))
+        await asyncio.to_thread(paused.wait, 10)
+        with pytest.raises(Unavailable):
+            await new.was_printed("job")
+        with pytest.raises(Unavailable):
+            await new.submit("job", PDF)
+        go_on.set()
+        await task
+    assert await new.was_printed("job") is True
+    await new.submit("job", PDF)
+    assert [path.read_bytes() for path in tmp_path.glob("*.pdf")] == [PDF]
+
+
+def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    printer = SpoolPrinter(tmp_path)
+    handle = os.open(tmp_path / ".jobs" / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    os.close(handle)
+    printer._submit("job", PDF)

@@ -1,0 +1,75 @@
+"""PostgreSQL servers that are not the gateway's own, of several versions, for one test each."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from adapters.postgres import install
+from tests.integration.process import end_all, eventually
+
+DEBIAN = Path("/usr/lib/postgresql")
+ROLE = "origin"
+
+
+def debian() -> Path:
+    """The programs of the newest server that Debian's packages brought."""
+    return max(DEBIAN.glob("*/bin/postgres"), key=lambda path: int(path.parts[4])).parent
+
+
+class Server:
+    """A cluster below `folder` on a loopback port, without a password. As root it runs as another user."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._who = install.account()
+        self._programs = install.runnable(programs, self._who)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    @property
+    def version(self) -> int:
+        """Its major version."""
+        return install.major_version(self._programs / "postgres")
+
+    def __enter__(self) -> "Server":
+        self._folder.mkdir()
+        data = self._folder / "data"
+        data.mkdir(mode=0o700)
+        if self._who.switch:
+            shutil.chown(data, self._who.uid, self._who.gid)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        self.url = f"postgresql://{ROLE}@127.0.0.1:{port}/postgres"
+        # The test's folder is closed to others: the server is handed the open directory instead of a path.
+        directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        here = f"/proc/self/fd/{directory}/data"
+        asked = {"pass_fds": (directory,), "cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}, **self._who.popen()}
+        try:
+            command = [self._programs / "initdb", "-D", here, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C"]
+            subprocess.run(command, check=True, timeout=60, capture_output=True, **asked)
+            settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=")
+            options = [word for setting in settings for word in ("-c", setting)]
+            with (self._folder / "server.log").open("ab") as log:
+                command = [self._programs / "postgres", "-D", here, *options]
+                self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **asked)
+        finally:
+            os.close(directory)
+        assert eventually(lambda: _listens(port), 30), (self._folder / "server.log").read_text("utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(20)
+        end_all(self._folder)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

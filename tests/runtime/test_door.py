@@ -1,0 +1,306 @@
+"""The door on real dialects: what is the same, what is in conflict, who may, and what is kept when things break."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from gateway.core.messages import DeclarationAccepted
+from gateway.ports import Unavailable
+from gateway.runtime.answers import Answer
+from gateway.runtime.door import Client, Door
+from gateway.runtime.judgement import ACCEPTED
+from renderers.fonts import missing
+from tests.runtime.house import DIALECTS, ENTERPRISE, ERP, JSON, XML, House, document, example
+
+OWN = "C26MA9XYD0C27777"
+
+
+def statuses(answers: Sequence[Answer]) -> Counter[str]:
+    return Counter(answer.content["status"] for answer in answers)
+
+
+def identities(answers: Sequence[Answer]) -> set[str]:
+    return {answer.content["id"] for answer in answers}
+
+
+# ---------------------------------------------------------------- the same again
+
+
+@pytest.mark.parametrize("number", [None, OWN])
+@pytest.mark.parametrize("together", [True, False])
+async def test_the_same_declaration_by_any_way_in_any_mix_is_one_certificate(
+    number: str | None, together: bool
+) -> None:
+    house = House()
+    ways = [
+        (document(media_type, number=number), media_type, key, channel)
+        for media_type, key, channel in product((XML, JSON), (None, "key"), ("http", "folder"))
+    ]
+    ways = [(body, kind, f"{key} {kind}" if key else None, channel) for body, kind, key, channel in ways]
+    async with house.open():
+        if together:
+            sent = [house.submit(body, kind, key=key, channel=channel) for body, kind, key, channel in ways * 2]
+            answers: list[Answer] = list(await asyncio.gather(*sent))
+        else:
+            answers = [
+                await house.submit(body, kind, key=key, channel=channel) for body, kind, key, channel in ways * 2
+            ]
+    assert len(identities(answers)) == 1
+    assert set(statuses(answers)) <= {"accepted", "duplicate"}
+    assert len(house.on(ACCEPTED)) == 1
+    assert {answer.content["number"] for answer in answers} == {number or "C26MA9XYD0C20001"}
+
+
+async def test_the_same_key_and_bytes_get_the_very_same_answer() -> None:
+    house = House()
+    async with house.open():
+        first = await house.submit(document(), key="k")
+        house.clock.move(days=400)
+        assert await house.submit(document(), key="k") == first
+        assert (await house.submit(document())).content["id"] == first.content["id"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_other_bytes_under_the_same_key_are_a_conflict(together: bool) -> None:
+    house = House()
+    bodies = [document(), document(invoice_no="ANOTHER")]
+    async with house.open():
+        if together:
+            answers = list(await asyncio.gather(*(house.submit(body, key="k") for body in bodies)))
+        else:
+            answers = [await house.submit(body, key="k") for body in bodies]
+        other_client = await house.submit(bodies[1], key="k", client=Client("erp2", ENTERPRISE))
+    assert answers[1].content["status"] == "conflict"
+    assert answers[1].content["faults"][0]["code"] == "KEY-REUSED"
+    assert other_client.content["status"] == "accepted", "a key belongs to its client"
+    assert len(house.on(ACCEPTED)) == 2
+
+
+async def test_without_a_number_other_content_is_another_certificate() -> None:
+    house = House()
+    async with house.open():
+        answers = [await house.submit(document(invoice_no=f"I-{n}")) for n in range(3)]
+    assert [answer.content["number"][-4:] for answer in answers] == ["0001", "0002", "0003"]
+
+
+async def test_two_doors_at_once_are_still_one_certificate() -> None:
+    house = House()
+    second = house.another_door()
+    async with house.open(), house.open(second):
+        sent = [house.submit(document(), key=f"k{n}", door=(house.door, second)[n % 2]) for n in range(10)]
+        assert len(identities(await asyncio.gather(*sent))) == 1
+
+
+# ---------------------------------------------------------------- numbers
+
+
+async def test_members_of_a_batch_see_each_other_and_own_numbers_are_stepped_over() -> None:
+    house = House()
+    own = "C26MA9XYD0C20002"
+    bodies = [document(invoice_no="A"), document(invoice_no="B"), document(invoice_no="C", number=own)]
+    async with house.open():
+        answers = await asyncio.gather(*(house.submit(body) for body in [*bodies, bodies[1], bodies[2]]))
+    assert [answer.content["number"][-4:] for answer in answers] == ["0001", "0003", "0002", "0003", "0002"]
+    assert len(house.on(ACCEPTED)) == 3
+
+
+async def test_a_malformed_number_is_replaced_and_the_sender_is_warned() -> None:
+    house = House()
+    async with house.open():
+        for number in ("C26MA9XYD0C2001", "RC26MA9XYD0C20001", "C26MA9HTQ7K60001"):
+            answer = (await house.submit(document(number=number, invoice_no=number))).content
+            assert (answer["status"], answer["number"][:13]) == ("accepted", "C26MA9XYD0C20")
+            assert answer["number"] != number
+
+
+async def test_a_full_series_names_the_prefix_as_the_way_out() -> None:
+    house = House()
+    client = Client("erp", ENTERPRISE, prefix="AB1")
+    async with house.open():
+        sent = [house.submit(document(invoice_no=f"I-{n}"), client=client) for n in range(11)]
+        answers = await asyncio.gather(*sent)
+        again = await house.submit(document(invoice_no="I-10"), client=client)
+    assert statuses(answers) == {"accepted": 9, "refused": 2}
+    for full in (*answers[9:], again):
+        assert [fault["code"] for fault in full.content["faults"]] == ["NUMBER-RANGE-FULL"]
+        assert "prefix" in full.content["faults"][0]["remedy"]
+    assert [answer.content["number"][-4:] for answer in answers[:9]] == [f"AB1{n}" for n in range(1, 10)]
+
+
+async def test_the_year_of_a_number_is_shanghais() -> None:
+    house = House()
+    house.clock.at = datetime(2026, 12, 31, 16, 0, tzinfo=UTC)
+    assert (await house.declare())[1].startswith("C27")
+
+
+# ---------------------------------------------------------------- corrections and owners
+
+
+async def test_new_content_corrects_a_draft_and_nothing_that_is_under_way() -> None:
+    house = House()
+    identity, _ = await house.declare(number=OWN, apply_type="0")
+    async with house.open():
+        early = await house.submit(document(number=OWN, invoice_no="NEW"))
+        assert early.content["status"] == "conflict", "the turn has not made it a draft yet"
+        await house.turns()
+        corrected = await house.submit(document(XML, number=OWN, invoice_no="NEW"), XML)
+        assert (corrected.content["status"], corrected.content["revision"]) == ("accepted", 2)
+        assert corrected.content["id"] == str(identity)
+        await house.turns()
+        assert house.kinds(identity) == ["drafted", "declared"]
+        refused = await house.submit(document(number=OWN, invoice_no="NEWER"))
+        assert refused.content["faults"][0]["code"] == "NUMBER-IN-USE"
+        assert refused.content["id"] == str(identity), "it is the sender's own: it may know which"
+        same = await house.submit(document(number=OWN, invoice_no="NEW"))
+        assert (same.content["status"], same.content["revision"]) == ("duplicate", 2)
+
+
+async def test_a_client_declares_for_its_own_enterprise_only() -> None:
+    house = House()
+    stranger = Client("spy", "91320599MA9HTQ7K6J")
+    async with house.open():
+        answer = await house.submit(document(number=OWN), client=stranger)
+    paths = {fault["code"]: fault["path"] for fault in answer.content["faults"] if fault["severity"] == "refuse"}
+    assert paths == {"OWNER-APPLICANT": "/applicant_code"}
+    assert house.on(ACCEPTED) == []
+
+
+async def test_anothers_certificate_is_not_told_about() -> None:
+    house = House()
+    await house.declare(number=OWN)
+    agent = Client("agent", "91310199MA9GWR4P61")
+    body = document(number=OWN, applicant_code=agent.enterprise)
+    async with house.open():
+        answer = (await house.submit(body, client=agent)).content
+    assert (answer["status"], answer["faults"][0]["code"]) == ("conflict", "NUMBER-TAKEN")
+    assert "id" not in answer
+
+
+# ---------------------------------------------------------------- refused
+
+
+async def test_every_fault_at_once_and_the_reference_is_echoed() -> None:
+    house = House()
+    changed = example().model_copy(update={"company_name": "例ษ", "applicant_code": "91320599MA9HTQ7K6J"})
+    body = DIALECTS[JSON].write(changed).replace(b"{", b'{"reference": "SO-77",', 1)
+    door = Door(house.store, DIALECTS, house.checks, house.codec, house.clock, missing)
+    async with house.open(door):
+        answer = (await house.submit(body, door=door)).content
+    assert {fault["code"] for fault in answer["faults"]} >= {"TEXT-GLYPH", "OWNER-APPLICANT"}
+    assert answer["reference"] == "SO-77"
+    glyph = next(fault for fault in answer["faults"] if fault["code"] == "TEXT-GLYPH")
+    assert (glyph["path"], "U+0E29" in glyph["message"]) == ("/company_name", True)
+    assert "ษ" not in answer["faults"].__repr__()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("\u202eABC", "TEXT-BIDI"), ("A\x07", "TEXT-CONTROL"), ("A\ue000", "TEXT-UNASSIGNED"), ("A\x85", "TEXT-CONTROL")],
+)
+async def test_characters_that_disguise_are_refused_by_the_dialects(text: str, code: str) -> None:
+    house = House()
+    body = document().replace(b'"N/M"', b'"' + text.encode("unicode_escape").replace(b"\\x", b"\\u00") + b'"')
+    async with house.open():
+        answer = (await house.submit(body)).content
+    assert [fault["code"] for fault in answer["faults"]] == [code]
+
+
+async def test_size_and_content_type() -> None:
+    house = House()
+    async with house.open():
+        large = await house.submit(b" " * ((1 << 20) + 1))
+        strange = await house.submit(b"{}", "text/plain")
+    assert large.content["faults"][0]["code"] == "DOC-TOO-LARGE"
+    assert strange.content["faults"][0]["code"] == "DOC-MEDIA-TYPE"
+
+
+# ---------------------------------------------------------------- trouble
+
+
+async def test_a_database_that_is_away_is_told_and_nothing_is_kept() -> None:
+    house = House()
+    house.store.away = True
+    async with house.open():
+        with pytest.raises(Unavailable):
+            await house.submit(document())
+        house.store.away = False
+        answer = (await house.submit(document())).content
+    assert (answer["status"], answer["number"][-4:]) == ("accepted", "0001")
+
+
+@pytest.mark.parametrize("lost", [1, 4])
+async def test_a_lost_outcome_is_run_again_and_in_effect_once(lost: int) -> None:
+    house = House()
+    house.store.lost = lost
+    async with house.open():
+        answer = (await house.submit(document(), key="k")).content
+    assert (answer["status"], answer["number"][-4:]) == ("accepted", "0001")
+    assert len(house.on(ACCEPTED)) == 1
+
+
+async def test_outcomes_that_stay_lost_are_told() -> None:
+    house = House()
+    house.store.lost = 99
+    async with house.open():
+        sent = [house.submit(document(invoice_no=f"{n}"), key=f"{n}") for n in range(2)]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        house.store.lost = 0
+        again = [await house.submit(document(invoice_no=f"{n}"), key=f"{n}") for n in range(2)]
+    assert all(isinstance(answer, Unavailable | Answer) for answer in answers)
+    assert len(identities(again)) == 2
+    assert len(house.on(ACCEPTED)) == 2
+
+
+async def test_one_that_breaks_our_code_harms_no_other() -> None:
+    house = House()
+    encode = house.codec.encode
+
+    def breaks(message: object) -> bytes:
+        assert isinstance(message, DeclarationAccepted)
+        if message.number.endswith("6666"):
+            raise ZeroDivisionError
+        return encode(message)
+
+    house.codec.encode = breaks  # type: ignore[method-assign,assignment]
+    bodies = [document(invoice_no=f"{n}") for n in range(4)]
+    bodies.insert(2, document(invoice_no="X", number="C26MA9XYD0C26666"))
+    async with house.open():
+        answers = await asyncio.gather(*(house.submit(body) for body in bodies), return_exceptions=True)
+    assert isinstance(answers.pop(2), ZeroDivisionError)
+    good = [answer for answer in answers if isinstance(answer, Answer)]
+    assert sorted(answer.content["number"][-4:] for answer in good) == ["0001", "0002", "0003", "0004"]
+
+
+async def test_a_door_that_closes_leaves_nobody_waiting() -> None:
+    house = House()
+    async with house.store.transaction():  # the door's own transaction waits for this one
+        task = asyncio.create_task(house.door.run())
+        sent = [asyncio.create_task(house.submit(document(invoice_no=f"{n}"))) for n in range(250)]
+        await asyncio.sleep(0.05)
+        task.cancel()
+        async with asyncio.timeout(2):
+            answers = await asyncio.gather(*sent, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Unavailable}
+    with pytest.raises(Unavailable):
+        await house.submit(document())
+    assert house.on(ACCEPTED) == []
+
+
+async def test_a_sender_who_leaves_does_not_undo_what_the_others_were_promised() -> None:
+    house = House()
+    async with house.open():
+        leaver = asyncio.create_task(house.submit(document(invoice_no="1")))
+        stayer = asyncio.create_task(house.submit(document(invoice_no="2")))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        assert (await stayer).content["status"] == "accepted"
+        assert (await house.submit(document(invoice_no="1"))).content["status"] == "accepted"
+    assert len(house.on(ACCEPTED)) == 2
+
+
+def test_the_client_of_these_tests_owns_the_example() -> None:
+    assert example().applicant_code == ERP.enterprise
