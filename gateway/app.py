@@ -57,7 +57,6 @@ log = structlog.get_logger()
 
 TICK = 1.0
 """Seconds between two looks at the due dates."""
-PRINTER = "spool"
 
 
 class SystemClock:
@@ -157,7 +156,7 @@ class Gateway:
         if Role.PRINT in roles:
             claims = PrintClaims(pool, bus.wake)
             printer = SpoolPrinter(settings.spool_path)
-            room = PrintRoom(PRINTER, printer, claims, blobs, codec, codec, clock, metrics)
+            room = PrintRoom(printer.name, printer, claims, blobs, codec, codec, clock, metrics)
             self._jobs.append(
                 ("print", lambda: consume(bus, "print", (PRINT_JOBS,), room.handle, metrics, max_records=20))
             )

@@ -22,6 +22,10 @@ class Collision(Exception):
     """Somebody else wrote the same key first, or the outcome of the commit is unknown: run the transaction again."""
 
 
+class Taken(Collision):
+    """A unique key was taken. Run again the transaction sees by whom; if that does not help, it is our bug."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """One accepted declaration, ready to be written."""
@@ -91,6 +95,8 @@ class Loaded:
     """Certificates whose messages wait because an earlier one is parked."""
     tracked: frozenset[UUID]
     """Certificates that exist, with or without a state yet."""
+    unreadable: frozenset[UUID] = frozenset()
+    """Certificates whose stored state this version can't read."""
 
 
 @dataclass(frozen=True, slots=True)

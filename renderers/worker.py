@@ -16,8 +16,10 @@ import orjson
 
 from gateway.core.envelope import headers
 from gateway.core.messages import RenderJob, RenderResult
-from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record
+from gateway.operations import Refusal
+from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime.observer import Observer
+from gateway.storage import Collision
 from renderers import layout_xml
 from renderers.layout import RenderRefused
 from renderers.render import Renderer
@@ -119,31 +121,55 @@ class RenderRoom:
         self._opened: OrderedDict[UUID, Seal | Handwriting | Signer] = OrderedDict()
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Make the files of these jobs. Raises Unavailable."""
+        """Make the files of these jobs. Raises Unavailable.
+
+        A job that can't be read stays on the log and is told; one that breaks us is answered as refused. No job is in
+        the way of the others.
+        """
         for record in records:
-            job = self._jobs.render_job(record.body)
+            started = perf_counter()
+            try:
+                job = self._jobs.render_job(record.body)
+            except Unreadable as trouble:
+                self._observer.parked(record, str(trouble))
+                continue
             if await self._files.done(job.job):
                 continue
-            started = perf_counter()
             await self._work(job)
             self._observer.worked("render", perf_counter() - started)
 
     async def _work(self, job: RenderJob) -> None:
         try:
-            stamps = await self._stamps(job)
-            raw = await self._blobs.get(job.layout_sha256)
-            layout = layout_xml.read(raw)
-            if layout.number != job.number or layout.part != job.part:
-                raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
-            pictures = {sha256: await self._blobs.get(sha256) for sha256 in layout.images()}
-            file = self._renderer.render(layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
-        except RenderRefused as refusal:
-            await self._files.store(job, None, self._report(job, {"reason": refusal.code, "detail": refusal.detail}))
-            return
+            blob, found = await self._made(job)
+        except (RenderRefused, Refusal) as refusal:
+            await self._refuse(job, refusal.code, refusal.detail if isinstance(refusal, RenderRefused) else "")
+        except (Unavailable, Collision):
+            raise
+        except Exception as error:  # our bug, or a damaged store: asked for again, it is a new job
+            self._observer.broke(None, error)
+            await self._refuse(job, "RENDER-BROKE", "our mistake; it is in our log")
+        else:
+            await self._files.store(job, blob, self._report(job, found))
+
+    async def _made(self, job: RenderJob) -> tuple[Blob, Mapping[str, Any]]:
+        stamps = await self._stamps(job)
+        layout = layout_xml.read(await self._stored(job.layout_sha256))
+        if layout.number != job.number or layout.part != job.part:
+            raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
+        pictures = {sha256: await self._stored(sha256) for sha256 in layout.images()}
+        file = self._renderer.render(layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
         ids = {kind: str(mark) for kind, mark in stamps.ids.items()}
         found = {"file_sha256": file.sha256, "pages": file.pages, **ids}
-        blob = Blob(file.sha256, "file", "application/pdf", file.pdf)
-        await self._files.store(job, blob, self._report(job, found))
+        return Blob(file.sha256, "file", "application/pdf", file.pdf), found
+
+    async def _stored(self, sha256: str) -> bytes:
+        try:
+            return await self._blobs.get(sha256)
+        except (KeyError, ValueError):
+            raise RenderRefused("LAYOUT-MISSING", "the layout, or a picture of it, is not stored or damaged") from None
+
+    async def _refuse(self, job: RenderJob, code: str, detail: str) -> None:
+        await self._files.store(job, None, self._report(job, {"reason": code, "detail": detail}))
 
     async def _stamps(self, job: RenderJob) -> Stamps:
         ids = await self._marks.defaults(job.exporter, job.at)

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
 from adapters.codecs.customs_xml import encode, troubled
-from adapters.codecs.json_lines import line_of
+from adapters.codecs.json_lines import Lines
 from adapters.codecs.official import HEAD, SCHEMA, SECTION, model_place
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import presentable, trouble, unbroken
@@ -28,6 +29,8 @@ from gateway.ports import Place, Reading
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 64
 MAX_REFERENCE: Final = 100
+MOST_LOOKED_AT: Final = 5 * MAX_FAULTS
+"""Mistakes of one kind that are made into faults, to be sorted and capped: a hostile document has no end of them."""
 _KEY: Final = re.compile(rb'"[ \t\r\n]*:')
 _LISTS: Final = frozenset({"goods", "non_parties", "invoices"})
 _EXPECTED: Final = {"line_no": "a whole number", "goods": "a list of objects", "non_parties": "a list of objects"}
@@ -48,11 +51,11 @@ class EnterpriseJson:
     def read(self, raw: bytes) -> Reading:
         """Raises Refused with every fault of form at once."""
         content = _load(raw)
-        locate = partial(_locate, raw)
+        locate = partial(_locate, Lines(raw))
         reference, fields, found = _cleaned(content, locate)
         declaration = _validated(fields, locate, found)
         judged: Declaration | dict[str, Any] = declaration or fields
-        found.extend(fault(code, *locate(place)) for place, code in troubled(judged))
+        found.extend(fault(code, *locate(place)) for place, code in troubled(judged)[:MOST_LOOKED_AT])
         named = {f.path for f in found}
         found.extend(f for f in self._form_faults(judged, locate) if not _within(f.path, named))
         if found or declaration is None:
@@ -94,8 +97,8 @@ def pointer(place: Place) -> str:
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
 
 
-def _locate(raw: bytes, place: Place) -> tuple[str, int | None]:
-    return pointer(place), line_of(raw, place)
+def _locate(lines: Lines, place: Place) -> tuple[str, int | None]:
+    return pointer(place), lines.of(place)
 
 
 def _load(raw: bytes) -> dict[str, Any]:
@@ -187,17 +190,16 @@ def _block(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _validated(fields: dict[str, Any], locate: Locate, found: list[Fault]) -> Declaration | None:
     """The declaration; or None, with the faults added to `found` and what caused them taken out of `fields`."""
+    wrong = (place for place, value in _numbers(fields) if type(value) is not int)
     found.extend(
-        fault("JSON-TYPE", *locate(place), expected=_expected(place))
-        for place, value in _numbers(fields)
-        if type(value) is not int
+        fault("JSON-TYPE", *locate(place), expected=_expected(place)) for place in islice(wrong, MOST_LOOKED_AT)
     )
     try:
         declaration = Declaration.model_validate(fields)
     except ValidationError as error:
         named = {f.path for f in found}
         mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-        for one in mistakes[: 5 * MAX_FAULTS]:
+        for one in mistakes[:MOST_LOOKED_AT]:
             path, line = locate(one["loc"])
             if path not in named:
                 found.append(_pydantic_fault(one["type"], one["loc"], path, line))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -39,10 +40,14 @@ AT_ONCE: Final = 200
 """Files submitted together, so that the door commits them together."""
 PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between pilots while the database is away."""
+REST: Final = 5.0
+"""Seconds until a client's folder that could not be worked is looked at again."""
 STUCK_SECONDS: Final = 60.0
 """When a file that broke us is tried again."""
 ON_FILE: Final = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 MEDIA_TYPES: Final = {".xml": "application/xml", ".json": "application/json"}
+CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What a client's id looks like; a folder of any other name is nobody's."""
 
 log = structlog.get_logger("adapters.inbound.folder")
 
@@ -76,6 +81,7 @@ class HotFolders:
         self._seen: dict[str, dict[str, Sight]] = {}
         self._failures = 0
         self._stuck: dict[str, float] = {}
+        self._resting: dict[str, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -101,16 +107,22 @@ class HotFolders:
         """One pass over all clients; True when there was something to do. Raises Unavailable."""
         busy = False
         for name in await asyncio.to_thread(_clients, root):
+            if self._resting.get(name, 0) > time.monotonic():
+                continue
             client = await self._find_client(name)
             if client is None:
                 continue
             try:
                 folder = await asyncio.to_thread(ClientFolder, root, name)
             except OSError as error:
+                self._resting[name] = time.monotonic() + REST
                 log.warning("folder.unusable", client=name, reason=os.strerror(error.errno or 0))
                 continue
             try:
                 busy |= await self._work(client, folder)
+            except OSError as error:  # one client's full disk or closed folder is no other's trouble
+                self._resting[name] = time.monotonic() + REST
+                log.error("folder.trouble", client=name, reason=os.strerror(error.errno or 0))
             finally:
                 folder.close()
         return busy
@@ -237,6 +249,6 @@ def _locked(root: int) -> bool:
 
 
 def _clients(root: int) -> list[str]:
-    """Names of the folders below the root; links are not followed."""
+    """Names of the folders below the root that a client may have; links are not followed."""
     with os.scandir(root) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
+        return sorted(e.name for e in entries if CLIENT.fullmatch(e.name) and e.is_dir(follow_symlinks=False))

@@ -28,6 +28,8 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state[:2] in PASSING_CLASSES or state in PASSING_STATES
+    if isinstance(error, asyncpg.DataError):
+        return False  # an InterfaceError too, but it says "no such value": the same call never works
     # asyncpg reports a connection that died under a call as InterfaceError or as its internal error.
     return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 

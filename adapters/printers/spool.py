@@ -6,11 +6,13 @@ keeps a worker that was paused and its successor apart.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from gateway.ports import PrintRefused, Unavailable
@@ -27,7 +29,8 @@ class SpoolPrinter:
         self._jobs = root / ".jobs"
         self._confirms = confirms
         self._patience = patience
-        self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.mkdir(parents=True, exist_ok=True, mode=0o770)
+        self._jobs.mkdir(exist_ok=True, mode=0o700)
 
     @property
     def confirms(self) -> bool:
@@ -62,15 +65,25 @@ class SpoolPrinter:
             if self._finish(job):
                 return
             partial = self._jobs / f"{job}.part"
-            with partial.open("wb") as file:
-                file.write(pdf)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(partial, pdf)
             os.rename(partial, self._ready(job))
             self._finish(job)
         except OSError:
             self._take_back(job)
             raise
+
+    @cached_property
+    def name(self) -> str:
+        """Of this very folder, whoever works in it: its jobs can be asked for nowhere else. Made once and kept."""
+        path = self._jobs / "name"
+        if not path.exists():
+            with self._alone():
+                if not path.exists():
+                    aside = self._jobs / "name.part"
+                    _write(aside, secrets.token_hex(6).encode())
+                    os.rename(aside, path)
+                    _sync(self._jobs)
+        return f"spool-{path.read_text('ascii').strip()}"
 
     def _ready(self, job: str) -> Path:
         return self._jobs / f"{job}.ready"
@@ -101,7 +114,7 @@ class SpoolPrinter:
             except OSError:
                 return
 
-    @contextmanager
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """The folder's lock; a process that dies lets go of it. Raises Unavailable after `patience` seconds."""
         handle = os.open(self._jobs / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -122,6 +135,14 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Durable, and for the print server's group only: an original lies open to nobody else."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -231,7 +231,9 @@ def _save(tables: Tables, work: TurnWork) -> None:
         if known.revision <= state.revision:  # else a correction that waits on the log has the word about the status
             tables.certificates[state.id] = replace(known, status=state.status)
     for timer in work.settled:
-        tables.timers.pop((timer.certificate_id, timer.about, timer.revision), None)
+        place = (timer.certificate_id, timer.about, timer.revision)
+        if tables.timers.get(place) == timer:  # set anew meanwhile, it is another due date
+            del tables.timers[place]
     tables.timers.update({(timer.certificate_id, timer.about, timer.revision): timer for timer in work.timers})
     for parked in work.parked:
         tables.parked.setdefault(parked.message_id, parked)

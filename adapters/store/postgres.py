@@ -8,6 +8,7 @@ from typing import TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
+from pydantic import ValidationError
 
 from adapters.bus.log import append
 from adapters.postgres.errors import is_passing, unavailable
@@ -17,10 +18,9 @@ from gateway.core.messages import Reminder
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
-from gateway.storage import Admitted, Collision, Loaded, Parked, Repetition, Timer, TurnWork
+from gateway.storage import Admitted, Collision, Loaded, Parked, Repetition, Taken, Timer, TurnWork
 
 AGAIN = (
-    asyncpg.UniqueViolationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
@@ -38,12 +38,16 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         await connection.execute("BEGIN")
         yield connection
         committing = True
-        await connection.execute("COMMIT")
+        if await connection.execute("COMMIT") != "COMMIT":  # of a broken transaction the server makes a ROLLBACK
+            raise RuntimeError("the transaction was rolled back: an error inside it was passed over")
+    except asyncpg.UniqueViolationError as error:
+        await _rollback(connection)
+        raise Taken(type(error).__name__) from error
     except AGAIN as error:
         await _rollback(connection)
         raise Collision(type(error).__name__) from error
     except BaseException as error:
-        if isinstance(error, ValueError) or not is_passing(error):  # asyncpg's "no such value" is ours to mend
+        if not is_passing(error):
             await _rollback(connection)
             raise
         if committing:
@@ -212,11 +216,11 @@ class TurnSession:
         """What is known of these messages and certificates: first the locks, then what others left before them."""
         rows = await self._connection.fetch(sql.LOCK, list(ids), list(numbers))
         found = {row["number"]: row["id"] for row in rows}
-        states = {row["id"]: Certificate.model_validate_json(row["state"]) for row in rows if row["state"] is not None}
+        states, unreadable = _states(rows)
         looked = await self._connection.fetch(sql.LOOK, list(message_ids), list(found.values()))
         seen = frozenset(row["seen"] for row in looked if row["seen"])
         parked = frozenset(row["parked"] for row in looked if row["parked"])
-        return Loaded(seen, found, states, parked, frozenset(found.values()))
+        return Loaded(seen, found, states, parked, frozenset(found.values()), unreadable)
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
         """Stored bytes by hash."""
@@ -238,6 +242,20 @@ class TurnSession:
             await self._connection.execute(sql.UNPARK, list(work.unparked))
         if work.log:
             await self._writer.append(work.log)
+
+
+def _states(rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, Certificate], frozenset[UUID]]:
+    """The states, and the certificates whose state another version wrote: they must not hold up the others."""
+    states: dict[UUID, Certificate] = {}
+    unreadable: set[UUID] = set()
+    for row in rows:
+        if row["state"] is None:
+            continue
+        try:
+            states[row["id"]] = Certificate.model_validate_json(row["state"])
+        except ValidationError:
+            unreadable.add(row["id"])
+    return states, frozenset(unreadable)
 
 
 async def put_blobs(connection: asyncpg.Connection, blobs: Sequence[Blob]) -> None:

@@ -95,8 +95,9 @@ WITH handled AS (
     SELECT * FROM unnest($14::uuid[], $15::text[], $16::int[], $17::timestamptz[])
     ON CONFLICT (certificate_id, about, revision) DO UPDATE SET due = excluded.due
 ), settled AS (
-    DELETE FROM origin.timer t USING unnest($18::uuid[], $19::text[], $20::int[]) AS s(id, about, revision)
-    WHERE t.certificate_id = s.id AND t.about = s.about AND t.revision = s.revision
+    DELETE FROM origin.timer t
+    USING unnest($18::uuid[], $19::text[], $20::int[], $23::timestamptz[]) AS s(id, about, revision, due)
+    WHERE t.certificate_id = s.id AND t.about = s.about AND t.revision = s.revision AND t.due = s.due
 )
 UPDATE origin.certificate c
 SET state = s.state,
@@ -209,6 +210,7 @@ def turn_columns(work: TurnWork) -> Columns:
         [timer.revision for timer in work.settled],
         [signed.get(state.id) for state in work.states],
         [state.revision for state in work.states],
+        [timer.due for timer in work.settled],
     )
 
 

@@ -28,9 +28,14 @@ ADD = """
 INSERT INTO origin.mark (id, enterprise, kind, name, facts, sealed, valid_from, valid_to)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8)
 """
-COLUMNS = "id, enterprise, kind, name, facts::text AS facts, valid_from, valid_to, stopped_at"
-LIST = "SELECT " + COLUMNS + " FROM origin.mark WHERE kind = ANY($1::text[]) ORDER BY enterprise, kind, created_at"
-STOP = "UPDATE origin.mark SET stopped_at = coalesce(stopped_at, $2) WHERE id = $1 RETURNING " + COLUMNS
+LIST = """
+SELECT id, enterprise, kind, name, facts::text AS facts, valid_from, valid_to, stopped_at
+FROM origin.mark WHERE kind = ANY($1::text[]) ORDER BY enterprise, kind, created_at
+"""
+STOP = """
+UPDATE origin.mark SET stopped_at = coalesce(stopped_at, $2) WHERE id = $1
+RETURNING id, enterprise, kind, name, facts::text AS facts, valid_from, valid_to, stopped_at
+"""
 DEFAULTS = """
 SELECT id, kind FROM origin.mark WHERE enterprise = $1 AND stopped_at IS NULL AND valid_from <= $2 AND valid_to > $2
 """

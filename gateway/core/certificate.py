@@ -214,7 +214,9 @@ def _reason(message: BusinessReceipt) -> str:
 def _progress(state: Certificate, step: Review, key: str, data: dict[str, Json]) -> Decision:
     """A receipt that only says how far it got: counts while there is no verdict on this revision."""
     late = not _untimed(key) and key <= state.verdict_at
-    if state.review not in PROGRESS or state.review is Review.DRAFT or late:
+    if state.review is Review.DRAFT:
+        return _noted("never_declared", step=step.value, **data)
+    if state.review not in PROGRESS or late:
         return _noted("out_of_order", step=step.value, **data)
     if PROGRESS.index(step) <= PROGRESS.index(state.review):
         return _noted("repeated", step=step.value, **data)

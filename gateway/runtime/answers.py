@@ -1,7 +1,8 @@
 """What the door answers, the same on every way in: HTTP body, folder result file, bus answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -105,9 +106,8 @@ def fault_data(fault: Fault) -> dict[str, Any]:
     return fault.model_dump(mode="json", exclude_none=True)
 
 
-def clash_fault(code: str) -> Fault:
-    """What a conflict says. It never tells whose the number is."""
-    message, remedy = {
+CLASHES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
         "KEY-REUSED": (
             "Other bytes were sent under this idempotency key before.",
             "Use a new key for new content; send the same bytes to repeat.",
@@ -120,5 +120,12 @@ def clash_fault(code: str) -> Fault:
             "This certificate number is in use with other content, and it is neither a draft nor returned.",
             "Wait for the verdict of customs, or declare an amended certificate (更改证) under a new number.",
         ),
-    }[code]
+    }
+)
+"""Code -> sentence and remedy of each conflict."""
+
+
+def clash_fault(code: str) -> Fault:
+    """What a conflict says. It never tells whose the number is."""
+    message, remedy = CLASHES[code]
     return Fault(code=code, message=message, remedy=remedy, source="ours")

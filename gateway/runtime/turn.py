@@ -38,6 +38,7 @@ from gateway.storage import (
     ReceiptRow,
     Store,
     Stored,
+    Taken,
     Timer,
     TurnTransaction,
     TurnWork,
@@ -187,9 +188,11 @@ class Turn:
         """A batch whose transaction breaks for a reason of ours is halved until the bad message stands alone."""
         try:
             return await self._run(inputs)
-        except (Unavailable, Collision):
+        except Unavailable:
             raise
         except Exception as error:
+            if isinstance(error, Collision) and not isinstance(error, Taken):
+                raise
             if len(inputs) > 1:
                 middle = len(inputs) // 2
                 return await self._run_split(inputs[:middle]) | await self._run_split(inputs[middle:])
@@ -199,15 +202,17 @@ class Turn:
     async def _run(self, inputs: list[Input], *, bad: str = "") -> Caused:
         """One transaction; again on a collision."""
         caused: Caused = {}
+        last = Collision("not tried")
         for attempt in range(TRIES):
             try:
                 async with self._store.turn() as transaction:
                     caused = await self._transact(transaction, inputs, bad, caused)
-            except Collision:
+            except Collision as collision:
+                last = collision
                 await asyncio.sleep(0.01 * attempt)
             else:
                 return caused
-        raise Collision("the turn kept colliding")
+        raise type(last)("the turn kept colliding")
 
     async def _transact(self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused) -> Caused:
         """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
@@ -234,6 +239,8 @@ class Turn:
             subject = _subject(item, loaded)
             if not reason and subject in waiting and not item.timer and not item.parked_as:
                 reason = "waits behind a parked message of the same certificate"
+            if not reason and subject in loaded.unreadable:
+                reason = "the stored state of its certificate can't be read"
             if not reason and item.message is not None:
                 try:
                     caused[item.message_id] = self._decide(item, item.message, subject, loaded, draft, now)
@@ -269,8 +276,7 @@ class Turn:
                 draft.status.append(_status_message(stored, after))
             draft.timers += [Timer(after.id, r.about, r.revision, now + r.after) for r in decision.remind]
             draft.sends += [(after.id, outgoing) for outgoing in decision.send]
-        if not isinstance(message, TimerDue):
-            draft.handled.append((item.message_id, subject))
+        draft.handled.append((item.message_id, subject))
         return decision.events
 
     def _park(self, item: Input, subject: UUID | None, reason: str, draft: _Draft, now: datetime) -> None:

@@ -5,12 +5,20 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from ops.bench import intake
+from ops.bench import commits, intake, journey, paper, rescue, turning, verdict
 from ops.bench.figures import Figure, Progress, show, write
 from ops.bench.ground import FOLDER, Ground, ground
 
 Measure = Callable[[Ground, Progress, bool], Awaitable[list[Figure]]]
-PARTS: dict[str, Measure] = {"intake": intake.measure}
+PARTS: dict[str, Measure] = {
+    "verdict": verdict.measure,
+    "paper": paper.measure,
+    "turn": turning.measure,
+    "commits": commits.measure,
+    "intake": intake.measure,
+    "journey": journey.measure,
+    "rescue": rescue.measure,
+}
 
 
 async def run(names: list[str], quick: bool) -> list[Figure]:

@@ -11,6 +11,7 @@ from random import Random
 
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
+from gateway.ports import Dialect
 from ops.bench.load import WIDTH
 from simulators.erp.enterprises import Enterprise, many
 from simulators.erp.generator import declaration
@@ -38,7 +39,7 @@ class Template:
 @cache
 def templates(media_type: str = "application/xml", enterprises: int = ENTERPRISES) -> tuple[Template, ...]:
     """One an enterprise."""
-    dialect = {"application/xml": CustomsXml(), "application/json": EnterpriseJson()}[media_type]
+    dialect: Dialect = CustomsXml() if media_type == "application/xml" else EnterpriseJson()
     found = []
     for number, enterprise in enumerate(many(enterprises)):
         content = declaration(Random(number), "C", enterprise, 0, size=GOODS)

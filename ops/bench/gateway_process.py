@@ -24,7 +24,6 @@ from gateway.settings import load
 def serve(port: int) -> None:
     """One process on a port that others share, until SIGTERM."""
     logs.configure("warning")
-    import gc; gc.collect(); gc.freeze(); gc.set_threshold(20000, 50, 100)
 
     async def run() -> None:
         async with Gateway(load(port=port), shared_port=True) as gateway:

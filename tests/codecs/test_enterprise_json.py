@@ -7,7 +7,7 @@ import pytest
 
 import schemas
 from adapters.codecs.enterprise_json import EnterpriseJson
-from adapters.codecs.json_lines import line_of
+from adapters.codecs.json_lines import Lines
 from adapters.codecs.json_schema import json_schema
 from gateway.core.declaration import Declaration, Goods
 from gateway.core.faults import Refused
@@ -138,7 +138,7 @@ def test_places_have_lines() -> None:
     wrong = caught.value.faults[0]
     assert wrong.line is not None
     assert b"11111111111" in raw.split(b"\n")[wrong.line - 1]
-    assert line_of(raw, ()) == 1
+    assert Lines(raw).of(()) == 1
 
 
 def test_the_schema_is_checked_in_and_speaks_of_every_field() -> None:

@@ -4,137 +4,40 @@ A test module derives a class from `StoreSuite` and gives it a `harness` fixture
 """
 
 import asyncio
-import hashlib
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
-from uuid import UUID, uuid4, uuid5
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
-from gateway.core.admission import Known
-from gateway.core.decision import Event, EventKind
+from gateway.core.decision import EventKind
 from gateway.core.messages import Part, Reminder
 from gateway.core.numbers import Series
-from gateway.core.state import Certificate, Paper, PrintState, Review
-from gateway.ports import Blob, Message, Record, Unavailable
-from gateway.storage import (
-    Admitted,
-    Collision,
-    DoorTransaction,
-    Parked,
-    ReceiptRow,
-    Repetition,
-    Store,
-    Stored,
-    Timer,
-    TurnWork,
+from gateway.core.state import Paper, PrintState, Review
+from gateway.ports import Blob, Message, Unavailable
+from gateway.storage import Admitted, Collision, ReceiptRow, Repetition, Store, Timer, TurnWork
+from tests.contract.store_harness import (
+    ENTERPRISE,
+    NOW,
+    SERIAL,
+    SERIES,
+    STATUS,
+    TOPIC,
+    Broken,
+    Harness,
+    accepted,
+    admit,
+    admitted,
+    break_turn,
+    draw_one,
+    event_of,
+    known_as,
+    parked_of,
+    save,
+    sha,
+    state_of,
 )
-
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-ENTERPRISE = "91330299MA9XYD0C2A"
-SERIES = Series("MA9XYD0C2", "C", "26", "")
-TOPIC = "origin.declaration.accepted.v1"
-STATUS = "origin.status.changed.v1"
-SERIAL = count(1)
-
-
-class Harness(ABC):
-    """How a test reaches one database, and what may happen to it."""
-
-    @abstractmethod
-    async def open(self) -> Store:
-        """A handle, as another process would have it."""
-
-    @abstractmethod
-    async def log(self) -> Sequence[Record]:
-        """Everything on the log, in order within a partition."""
-
-    @abstractmethod
-    def lose(self, store: Store, commits: int) -> None:
-        """So many of the next commits of `store` are made, but their outcome never arrives."""
-
-    @abstractmethod
-    def go_away(self, store: Store) -> None:
-        """`store` can't reach its database any more."""
-
-
-def sha(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def admitted(number: str, key: str | None = None, *, raw: bytes | None = None, client: str = "erp") -> Admitted:
-    """A new certificate under `number`."""
-    raw = raw if raw is not None else f"document {next(SERIAL)}".encode()
-    return Admitted(
-        client=client,
-        key=key or sha(raw),
-        channel="http",
-        certificate_id=uuid4(),
-        number=number,
-        revision=1,
-        certificate_type="C",
-        exporter=ENTERPRISE,
-        applicant=ENTERPRISE,
-        reference="SO-1",
-        invoice_no=None,
-        destination="710",
-        raw=raw,
-        raw_sha256=sha(raw),
-        media_type="application/json",
-        content_sha256=sha(b"content" + raw),
-        answer=b'{"status":"accepted"}',
-        at=NOW,
-    )
-
-
-def accepted(row: Admitted) -> Message:
-    return Message(TOPIC, str(row.certificate_id), row.raw, {"ce_id": str(row.certificate_id)})
-
-
-async def admit(store: Store, *rows: Admitted) -> None:
-    async with store.door() as door:
-        await door.write(rows, (), [accepted(row) for row in rows])
-
-
-def state_of(row: Admitted, **changes: object) -> Certificate:
-    state = Certificate(
-        id=row.certificate_id,
-        number=row.number,
-        certificate_type="C",
-        exporter=ENTERPRISE,
-        applicant=ENTERPRISE,
-        client="erp",
-        review=Review.DECLARED,
-        sequence=1,
-    )
-    return state.model_copy(update=changes)
-
-
-def event_of(state: Certificate, kind: EventKind = EventKind.DECLARED, **data: str) -> Stored:
-    at = state.sequence
-    return Stored(state.id, at, uuid5(state.id, str(at)), Event(kind, data), uuid4(), NOW)
-
-
-def parked_of(certificate_id: UUID | None, body: bytes = b"\x00poison") -> Parked:
-    return Parked(uuid4(), certificate_id, TOPIC, "key", {"ce_id": "1"}, body, "broke", NOW)
-
-
-async def save(store: Store, work: TurnWork) -> None:
-    async with store.turn() as turn:
-        await turn.save(work)
-
-
-async def draw_one(door: DoorTransaction) -> str:
-    serials = (await door.draw({SERIES: 1}))[SERIES]
-    return SERIES.number(serials[0])
-
-
-class Broken(Exception):
-    """What a test breaks a transaction with."""
 
 
 class StoreSuite:
@@ -209,17 +112,12 @@ class StoreSuite:
         second = admitted(row.number, raw=b"corrected")
         second = replace(second, certificate_id=row.certificate_id, revision=2)
         await admit(store, second)
-        on_file = await self._known(store, row.number)
+        on_file = await known_as(store, row.number)
         assert (on_file.revision, on_file.status, on_file.content_sha256) == (2, "accepted", second.content_sha256)
         await save(store, TurnWork(states=[state_of(row, review=Review.RETURNED, sequence=2)]))
-        assert (await self._known(store, row.number)).status == "accepted", "a turn that has not seen it keeps quiet"
+        assert (await known_as(store, row.number)).status == "accepted", "a turn that has not seen it keeps quiet"
         await save(store, TurnWork(states=[state_of(row, review=Review.DECLARED, revision=2, sequence=3)]))
-        assert (await self._known(store, row.number)).status == "declared"
-
-    async def _known(self, store: Store, number: str) -> Known:
-        async with store.door() as door:
-            _, known = await door.known([], [number])
-        return known[number]
+        assert (await known_as(store, row.number)).status == "declared"
 
     async def test_numbers_have_no_gap_and_no_double_whoever_asks(self, harness: Harness) -> None:
         stores = [await harness.open() for _ in range(4)]
@@ -276,7 +174,7 @@ class StoreSuite:
         with pytest.raises(Broken):
             await self._break_the_door(store, row)
         with pytest.raises(Broken):
-            await self._break_the_turn(store, TurnWork(parked=[parked_of(None)], log=[accepted(row)]))
+            await break_turn(store, TurnWork(parked=[parked_of(None)], log=[accepted(row)]))
         async with store.door() as door:
             assert await door.known([("erp", "key 1")], [row.number]) == ({}, {})
             assert list((await door.draw({SERIES: 1}))[SERIES]) == [1]
@@ -288,11 +186,6 @@ class StoreSuite:
         async with store.door() as door:
             await door.draw({SERIES: 5})
             await door.write([row], (), [accepted(row)])
-            raise Broken
-
-    async def _break_the_turn(self, store: Store, work: TurnWork) -> None:
-        async with store.turn() as turn:
-            await turn.save(work)
             raise Broken
 
     # ------------------------------------------------------------ the log
@@ -346,7 +239,7 @@ class StoreSuite:
         assert loaded.numbers == {first.number: first.certificate_id, second.number: second.certificate_id}
         assert loaded.tracked == {first.certificate_id, second.certificate_id}
         assert loaded.parked == frozenset()
-        assert (await self._known(store, first.number)).status == "ready_to_print"
+        assert (await known_as(store, first.number)).status == "ready_to_print"
 
     async def test_a_message_id_is_handled_once(self, harness: Harness) -> None:
         store = await harness.open()
@@ -402,7 +295,7 @@ class StoreSuite:
         assert list(await store.due(at, 1)) == [early]
         await save(store, TurnWork(timers=[moved]))
         assert list(await store.due(at, 10)) == [early, moved], "set anew: the later word counts"
-        await save(store, TurnWork(settled=[early]))
+        await save(store, TurnWork(settled=[early, late]))  # late was looked up before it was set anew
         assert list(await store.due(at, 10)) == [moved]
         await save(store, TurnWork(settled=[moved], timers=[far]))
         assert list(await store.due(at, 10)) == []

@@ -9,7 +9,8 @@ from adapters.bus.memory import MemoryLog
 from adapters.store.memory import MemoryStore
 from gateway.ports import Record
 from gateway.storage import Store
-from tests.contract.store_suite import Harness, StoreSuite
+from tests.contract.store_harness import Harness
+from tests.contract.store_suite import StoreSuite
 
 
 class MemoryHarness(Harness):

@@ -17,7 +17,19 @@ from adapters.store.vault import Vault
 from gateway.operations import Refusal
 from gateway.ports import Record
 from gateway.storage import Store, TurnWork
-from tests.contract.store_suite import SERIES, Harness, StoreSuite, accepted, admit, admitted, event_of, save, state_of
+from tests.contract.store_harness import (
+    SERIES,
+    Broken,
+    Harness,
+    accepted,
+    admit,
+    admitted,
+    break_turn,
+    event_of,
+    save,
+    state_of,
+)
+from tests.contract.store_suite import StoreSuite
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 ONE, TWO = "91330299MA9XYD0C2A", "91320599MA9HTQ7K6J"
@@ -111,14 +123,8 @@ async def test_readers_are_woken_after_the_commit_and_only_then(harness: Postgre
     store = await harness.open()
     await admit(store, admitted(SERIES.number(1)))
     assert harness.woken == ["origin.declaration.accepted.v1"]
-
-    async def breaks() -> None:
-        async with store.turn() as turn:
-            await turn.save(TurnWork(log=[accepted(admitted(SERIES.number(2)))]))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await breaks()
+    with pytest.raises(Broken):
+        await break_turn(store, TurnWork(log=[accepted(admitted(SERIES.number(2)))]))
     await save(store, TurnWork())
     assert len(harness.woken) == 1
 

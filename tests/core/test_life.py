@@ -154,7 +154,7 @@ def test_unknown_codes_and_attachments_are_noted_never_failures() -> None:
 
 def test_a_verdict_on_a_draft_is_noted() -> None:
     given(declared(applies=False)).when(approved()).then("noted:never_declared").status("draft")
-    given(declared(applies=False)).when(received()).then("noted:out_of_order").status("draft")
+    given(declared(applies=False)).when(received()).then("noted:never_declared").status("draft")
 
 
 def test_before_the_first_declaration_nothing_follows() -> None:
@@ -256,6 +256,16 @@ def test_approved_again_after_a_return_renders_anew_and_prints() -> None:
     life.when(approved(8)).then("approved", "ready_to_print")
     life.when(*(rendered(job) for job in life.renders()[2:])).then("rendered", *["print_authorised"] * 2)
     assert {job.job for job in late}.isdisjoint(job.job for job in life.renders()[2:])
+
+
+def test_a_file_that_is_done_authorises_nothing_unless_approved() -> None:
+    """A state that no sequence reaches: the rule stands by itself."""
+    life = ready()
+    first, second = life.renders()
+    life.when(rendered(first))
+    assert life.state is not None
+    life.state = life.state.model_copy(update={"review": Review.RETURNED})
+    life.when(rendered(second)).then("rendered")
 
 
 def test_files_of_a_withdrawn_approval_are_gone() -> None:

@@ -67,6 +67,8 @@ class Parcel:
     body: bytes
     way: str
     """http or folder."""
+    patience: float = 10.0
+    """Seconds until the first try is given up, answer or not; the others have time."""
 
 
 class Ledger:
@@ -108,15 +110,18 @@ class Sender:
 
     async def _over_http(self, parcel: Parcel) -> Mapping[str, Any]:
         headers = {**parcel.account.bearer, "content-type": parcel.media_type, "idempotency-key": parcel.key}
+        patience = parcel.patience
         while True:
             try:
-                async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+                timeout = httpx.Timeout(10, read=patience)
+                async with httpx.AsyncClient(trust_env=False, timeout=timeout) as http:
                     response = await http.post(f"{self._url()}/v1/declarations", content=parcel.body, headers=headers)
                 if response.status_code != 503:
                     return {"http": response.status_code, **response.json()}
             except (httpx.TransportError, httpx.InvalidURL):
                 pass  # it was killed, or is starting: the same bytes under the same key again
             self.retries += 1
+            patience = 10.0
             await asyncio.sleep(RETRY)
 
     async def _by_folder(self, parcel: Parcel) -> Mapping[str, Any]:

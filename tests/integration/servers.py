@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from adapters.postgres import install
 from tests.integration.process import end_all, eventually
@@ -46,14 +47,30 @@ class Server:
         # The test's folder is closed to others: the server is handed the open directory instead of a path.
         directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         here = f"/proc/self/fd/{directory}/data"
-        asked = {"pass_fds": (directory,), "cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}, **self._who.popen()}
+        asked: dict[str, Any] = {
+            "pass_fds": (directory,),
+            "cwd": "/",
+            "env": {"PATH": os.defpath, "LC_ALL": "C"},
+            **self._who.popen(),
+        }
         try:
-            command = [self._programs / "initdb", "-D", here, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C"]
+            command = [
+                str(self._programs / "initdb"),
+                "-D",
+                here,
+                "-U",
+                ROLE,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ]
             subprocess.run(command, check=True, timeout=60, capture_output=True, **asked)
             settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=")
             options = [word for setting in settings for word in ("-c", setting)]
             with (self._folder / "server.log").open("ab") as log:
-                command = [self._programs / "postgres", "-D", here, *options]
+                command = [str(self._programs / "postgres"), "-D", here, *options]
                 self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **asked)
         finally:
             os.close(directory)

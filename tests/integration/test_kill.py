@@ -6,31 +6,53 @@ The moments come from a seed, which a failure names; KILL_SEED=<seed> in the env
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from adapters.codecs.customs_xml import CustomsXml
+from adapters.codecs.enterprise_json import EnterpriseJson
 from simulators.erp.enterprises import Enterprise, many
-from simulators.erp.generator import declarations
+from simulators.erp.generator import declaration
 from tests.integration import audit
 from tests.integration.erps import Enrolled, Ledger, Listener, Parcel, Sender, enrol
+from tests.integration.personal import found_in
 from tests.integration.process import Serve, leftovers
 
 ENTERPRISES = tuple(many(4))
-PER_ROUND = 8
-"""Declarations that become due in each round; one in four comes by folder."""
-REST_SECONDS = 60.0
+LINES = (1, 1, 1, 2, 3, 25)
+"""Goods lines of a declaration; 25 take a second page."""
+PER_ROUND = 6
+"""Declarations that become due in each round."""
+REST_SECONDS = 30.0
+
+
+class When(StrEnum):
+    """What a kill waits for before its own delay."""
+
+    STARTED = "started"
+    """The process was started, ready or not."""
+    READY = "ready"
+    PAPER = "paper"
+    """A file comes out of the spool: no delay, the gateway doesn't know yet that it is out."""
+
+
+MIX = (When.READY, When.PAPER, When.STARTED, When.READY, When.PAPER)
+"""What the kills of a run are, again and again, shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When and how one process is killed."""
 
-    starting: bool
-    """Counted from its start, ready or not; else from its readiness."""
+    when: When
     after: float
     """Seconds."""
     database_too: bool
@@ -48,19 +70,28 @@ class Course:
         self.random = Random(self.seed)
 
     def moments(self) -> list[Moment]:
-        """The kills. A third hits a process that is still starting, a quarter takes the database along."""
+        """The kills; a quarter takes the database along."""
+        mix = list(islice(cycle(MIX), self.kills))
+        self.random.shuffle(mix)
         draw = self.random.random
-        return [Moment(draw() < 0.33, draw() * 1.2, draw() < 0.25) for _ in range(self.kills)]
+        return [Moment(when, draw() * 1.5 if when is When.STARTED else draw(), draw() < 0.25) for when in mix]
 
     def parcels(self, enrolled: Enrolled, enterprises: Sequence[Enterprise]) -> Iterator[Parcel]:
-        """The declarations, for the enterprises in turn."""
-        sent = declarations(self.seed, PER_ROUND * self.kills, enterprises)
-        for serial, (media_type, body) in enumerate(sent):
-            account = enrolled.accounts[enterprises[serial % len(enterprises)].code]
+        """The declarations, for the enterprises in turn. One in four comes by folder; a third of the HTTP clients
+        hang up after some milliseconds, so that an answer is lost now and then, and send it again."""
+        for serial in range(PER_ROUND * self.kills):
+            enterprise = enterprises[serial % len(enterprises)]
+            account = enrolled.accounts[enterprise.code]
+            kind, dialect = self.random.choice(("C", "RC")), self.random.choice((CustomsXml(), EnterpriseJson()))
+            content = declaration(self.random, kind, enterprise, serial, size=self.random.choice(LINES))
             way = "folder" if self.random.random() < 0.25 else "http"
-            yield Parcel(f"kill-{self.seed}-{serial:04d}", account, media_type, body, way)
+            patience = self.random.uniform(0.005, 0.08) if self.random.random() < 0.33 else 10.0
+            yield Parcel(
+                f"kill-{self.seed}-{serial:04d}", account, dialect.media_type, dialect.write(content), way, patience
+            )
 
 
+@pytest.mark.timeout(300)
 async def test_killed_ten_times(tmp_path: Path) -> None:
     await run(tmp_path, kills=10, verified=16)
 
@@ -79,6 +110,7 @@ async def run(folder: Path, kills: int, verified: int) -> None:
         try:
             await asyncio.to_thread(serve.start)
             enrolled = await enrol(serve, folder / "keys", ENTERPRISES)
+            await asyncio.to_thread(serve.kill)
             wrong = await play(course, serve, enrolled, ledger, paper, verified)
         except Exception as error:
             error.add_note(f"KILL_SEED={course.seed}; the gateway said:\n{serve.said()[-3000:]}")
@@ -103,13 +135,13 @@ async def play(
         for number, moment in enumerate(moments):
             due = parcels[number * PER_ROUND : (number + 1) * PER_ROUND]
             sending += [asyncio.create_task(sender.deliver(parcel)) for parcel in due]
-            await live_and_die(serve, moment)
+            await live_and_die(serve, moment, paper)
         await asyncio.to_thread(serve.start)
-        async with asyncio.timeout(REST_SECONDS):
+        async with asyncio.timeout(2 * REST_SECONDS):
             await asyncio.gather(*sending)
         wrong = await audit.rested(serve.database, REST_SECONDS)
         async with audit.looking(serve.database) as connection:
-            found = await connection.fetch(audit.CERTIFICATES)
+            found = [dict(row) for row in await connection.fetch(audit.CERTIFICATES)]
             wrong += await audit.certificates(connection)
             wrong += await audit.log(connection)
             wrong += await audit.prints(connection, paper)
@@ -124,16 +156,20 @@ async def play(
     wrong += await asyncio.to_thread(audit.signatures, sample, enrolled.wallet.authority)
     wrong += [f"{what} was never tried" for what, times in tried(moments, sender, paper).items() if not times]
     wrong += folders_at_rest(serve.folders)
-    return wrong
+    said = serve.said_ever()
+    people = {text for one in ENTERPRISES for text in (one.declarant, one.declarant_id, one.phone)}
+    return wrong + [f"{text} stands in a log" for text in people if found_in(said, [text])]
 
 
-async def live_and_die(serve: Serve, moment: Moment) -> None:
-    """One kill; the gateway runs again afterwards, ready or not, unless the kill hit it while it was starting."""
-    if not serve.runs:
-        await asyncio.to_thread(serve.spawn)
-    if not moment.starting:
+async def live_and_die(serve: Serve, moment: Moment, paper: audit.PrintServer) -> None:
+    """One life of the process, to its end."""
+    await asyncio.to_thread(serve.spawn)
+    if moment.when is not When.STARTED:
         await asyncio.to_thread(serve.ready)
-    await asyncio.sleep(moment.after)
+    if moment.when is When.PAPER:
+        await asyncio.to_thread(paper.strike, partial(os.kill, serve.pid, signal.SIGKILL), 4.0)
+    else:
+        await asyncio.sleep(moment.after)
     await asyncio.to_thread(serve.kill_everything if moment.database_too else serve.kill)
 
 
@@ -159,7 +195,11 @@ async def heard(listeners: Mapping[str, Listener], found: Sequence[audit.Row]) -
 
 def tried(moments: Sequence[Moment], sender: Sender, paper: audit.PrintServer) -> dict[str, int]:
     """How often the run met what it is for."""
-    return {"a retry of a client": sender.retries, "a print server's haste": paper.taken, "a kill": len(moments)}
+    return {
+        "a retry of a client": sender.retries,
+        "a print server's haste": paper.taken,
+        "a kill in the moment of a print": paper.strikes if any(m.when is When.PAPER for m in moments) else 1,
+    }
 
 
 def folders_at_rest(folders: Path) -> list[str]:

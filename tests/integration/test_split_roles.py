@@ -55,9 +55,9 @@ def parcels(enrolled: Enrolled, seed: int, count: int) -> list[Parcel]:
 
 async def judged(url: str, ledger: Ledger, sent: list[Parcel], paper: audit.PrintServer) -> list[str]:
     """What is wrong once all is at rest."""
-    wrong = await audit.rested(url, 60)
+    wrong = await audit.rested(url, 30)
     async with audit.looking(url) as connection:
-        found = await connection.fetch(audit.CERTIFICATES)
+        found = [dict(row) for row in await connection.fetch(audit.CERTIFICATES)]
         wrong += await audit.certificates(connection)
         wrong += await audit.log(connection)
         wrong += await audit.prints(connection, paper)

@@ -11,7 +11,7 @@ from adapters.codecs.receipts import message_id
 from adapters.store.memory import MemoryTurn
 from gateway.core import certificate as core
 from gateway.core.envelope import event_id
-from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
+from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint, TechnicalReceipt
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime import turn as turn_module
 from gateway.runtime.turn import OUTBOUND, STATUS, NotHandled
@@ -138,6 +138,24 @@ async def test_replay_goes_in_order_with_the_original_bytes(monkeypatch: pytest.
     assert await house.turn.replay(other) == 1
     assert await house.store.parked() == []
     assert house.kinds(other) == ["declared", "sent"]
+
+
+async def test_a_replay_that_breaks_again_lets_nothing_overtake(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    identity, number = await declared(house)
+    breaking(monkeypatch, number)
+    house.customs(taken(number), reply(number, "2", 3))
+    await house.turns()
+    monkeypatch.undo()
+
+    def broken(state: object, message: Incoming, now: object) -> object:
+        if isinstance(message, TechnicalReceipt):
+            raise ZeroDivisionError
+        return core.apply(state, message, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(turn_module, "apply", broken)
+    assert await house.turn.replay() == 0
+    assert house.kinds(identity) == ["declared"]
 
 
 async def test_what_is_parked_behind_during_a_replay_is_replayed_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,195 @@
+"""Batched durable intake beside the database alone: the same bytes, the same batch size, fsync on.
+
+In the process (no HTTP), and by the batch route, beside what its raw parts one after the other allow.
+"""
+
+import asyncio
+import http.client
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from itertools import count, islice
+from statistics import median
+from time import perf_counter
+
+import asyncpg
+import orjson
+from lxml import etree
+
+from adapters.codecs.customs_xml import CustomsXml
+from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.codecs.xml import parser
+from adapters.postgres.pool import connect, create_pool
+from adapters.store.postgres import DoorSession, PostgresStore
+from gateway.app import SystemClock
+from gateway.core.admission import Verdict
+from gateway.runtime.catalog import ProfileChecks
+from gateway.runtime.door import MAX_BATCH, Client, Door, Submission
+from ops.bench.documents import Template, endless, templates
+from ops.bench.figures import Figure, Progress, rate, ratio_of
+from ops.bench.gateway_process import gateways
+from ops.bench.ground import FOLDER, Ground
+from ops.bench.intake import Wrong, free_port, verify
+from ops.bench.verdict import bare_schema
+from renderers import fonts
+
+HALF, ROUTE = 0.5, 0.6
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS bench.batch (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body bytea NOT NULL)",
+    "ALTER TABLE bench.batch ALTER COLUMN body SET STORAGE EXTERNAL",
+)
+INSERT = "INSERT INTO bench.batch (body) SELECT * FROM unnest($1::bytea[])"
+LINES, SENDERS, PROCESSES = 500, 4, 2
+
+
+class Counting(PostgresStore):
+    """The store, counting its transactions at the door."""
+
+    batches = 0
+
+    @asynccontextmanager
+    async def door(self) -> AsyncIterator[DoorSession]:
+        """One more."""
+        self.batches += 1
+        async with super().door() as session:
+            yield session
+
+
+async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figure]:
+    """Both figures."""
+    rounds, size = (2, 1000) if quick else (7, 4000)
+    await ground.emptied()
+    for statement in TABLE:
+        await ground.fetch(statement)
+    return [
+        await _in_process(ground, progress, rounds, size),
+        await _route(ground, progress, rounds, size),
+    ]
+
+
+async def _in_process(ground: Ground, progress: Progress, rounds: int, size: int) -> Figure:
+    ours: list[float] = []
+    limits: list[float] = []
+    documents = endless(templates())
+    pool = await create_pool(ground.dsn, largest=4)
+    store = Counting(pool, lambda _: None)
+    official = CustomsXml()
+    dialects = {official.media_type: official}
+    door = Door(store, dialects, ProfileChecks(), GatewayCodec(), SystemClock(), fonts.missing)
+    running = asyncio.create_task(door.run())
+    connection = await connect(ground.dsn)
+    try:
+        await _submitted(door, documents, MAX_BATCH)
+        for number in range(1, rounds + 1):
+            await ground.settle()
+            store.batches = 0
+            ours.append(await _submitted(door, documents, size))
+            batch = max(1, round(size / store.batches))
+            limits.append(await _alone(connection, documents, size, batch))
+            progress.say(f"durable intake {number}/{rounds}: ours {ours[-1]:,.0f}, the database {limits[-1]:,.0f}")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await connection.close()
+        await pool.close()
+    name, against = "durable intake, in the process", f"asyncpg, batches of {batch}, one connection"
+    return rate(name, median(ours), "declarations/s", against, median(limits), HALF, ratio_of(ours, limits))
+
+
+async def _submitted(door: Door, documents: Iterator[tuple[Template, bytes]], size: int) -> float:
+    """Declarations a second, two batches in flight: one is examined while the other commits."""
+    ready = []
+    for template, body in islice(documents, size):
+        client = Client(template.enterprise.slug, template.enterprise.code, "", True)
+        ready.append(Submission(client, template.media_type, body, "bench", None, None))
+    left = iter(ready)
+
+    async def sender() -> None:
+        for submission in left:
+            answer = await door.submit(submission)
+            if answer.verdict is not Verdict.ACCEPTED:
+                raise Wrong(f"not accepted: {answer.content}")
+
+    start = perf_counter()
+    await asyncio.gather(*(sender() for _ in range(2 * MAX_BATCH)))
+    return size / (perf_counter() - start)
+
+
+async def _alone(
+    connection: asyncpg.Connection, documents: Iterator[tuple[Template, bytes]], size: int, batch: int
+) -> float:
+    """Rows a second that one connection commits, `batch` at a time."""
+    bodies = [body for _, body in islice(documents, size)]
+    start = perf_counter()
+    for at in range(0, size, batch):
+        await connection.execute(INSERT, bodies[at : at + batch])
+    return size / (perf_counter() - start)
+
+
+async def _route(ground: Ground, progress: Progress, rounds: int, size: int) -> Figure:
+    """NDJSON over HTTP, from several senders, beside 1 / (raw parse and XSD + a share of a raw batched commit)."""
+    keys = await ground.emptied()
+    for statement in TABLE:
+        await ground.fetch(statement)
+    port, serials = free_port(), count(1)
+    ours: list[float] = []
+    limits: list[float] = []
+    given: list[tuple[str, str]] = []
+    connection = await connect(ground.dsn)
+    try:
+        with gateways(PROCESSES, port, ground.dsn, FOLDER / "data", "intake"):
+            await asyncio.to_thread(_sent, port, keys, 2 * LINES, serials)
+            for number in range(1, rounds + 1):
+                await ground.settle()
+                speed, accepted = await asyncio.to_thread(_sent, port, keys, size, serials)
+                ours.append(speed)
+                given += accepted
+                limits.append(await _serial(connection, size))
+                progress.say(f"batch route {number}/{rounds}: ours {ours[-1]:,.0f}, raw parts {limits[-1]:,.0f}")
+    finally:
+        await connection.close()
+    await verify(ground, given)
+    name, against = f"batch route (NDJSON, {PROCESSES} processes)", "raw parse + XSD, then a raw batched commit"
+    return rate(name, median(ours), "declarations/s", against, median(limits), ROUTE, ratio_of(ours, limits))
+
+
+async def _serial(connection: asyncpg.Connection, size: int) -> float:
+    """Documents a second when each is parsed and validated, then committed with its batch: no pipeline, no door."""
+    bodies = [body for _, body in islice(endless(templates()), size)]
+    bare = bare_schema()
+    start = perf_counter()
+    for at in range(0, size, MAX_BATCH):
+        batch = bodies[at : at + MAX_BATCH]
+        for body in batch:
+            bare.validate(etree.fromstring(body, parser()))
+        await connection.execute(INSERT, batch)
+    return size / (perf_counter() - start)
+
+
+def _sent(port: int, keys: Mapping[str, str], size: int, serials: Iterator[int]) -> tuple[float, list[tuple[str, str]]]:
+    """Declarations a second over `SENDERS` connections, and what was given: (id, number). Raises Wrong."""
+    chosen = templates("application/json")
+    work = []
+    for _ in range(0, size, LINES):
+        template = chosen[next(serials) % len(chosen)]
+        lines = [orjson.dumps(orjson.loads(template.document(next(serials)))) for _ in range(LINES)]
+        work.append((keys[template.enterprise.code], b"\n".join(lines)))
+    start = perf_counter()
+    with ThreadPoolExecutor(SENDERS) as pool:
+        answered = list(pool.map(lambda one: _posted(port, *one), work))
+    took = perf_counter() - start
+    verdicts = [orjson.loads(line) for answer in answered for line in answer.splitlines()]
+    refused = [verdict for verdict in verdicts if verdict["http"] != 202]
+    if refused or len(verdicts) != LINES * len(work):
+        raise Wrong(f"{len(refused)} of {len(verdicts)} lines were not accepted: {refused[:1]}")
+    return len(verdicts) / took, [(verdict["id"], verdict["number"]) for verdict in verdicts]
+
+
+def _posted(port: int, key: str, body: bytes) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/x-ndjson"}
+        connection.request("POST", "/v1/declarations", body, headers)
+        return connection.getresponse().read()
+    finally:
+        connection.close()

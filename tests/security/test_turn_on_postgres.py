@@ -1,0 +1,139 @@
+"""What may go wrong in a turn, on the real database: one bad message waits alone, whatever is bad about it."""
+
+import hashlib
+import random
+import string
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+
+from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.store.postgres import PostgresStore
+from gateway.inlet import GatewayInlet
+from gateway.ports import Record
+from gateway.runtime.catalog import ProfileChecks
+from gateway.runtime.door import Door, Submission
+from gateway.runtime.turn import LISTENS, Turn, timer_input
+from tests.runtime.house import DIALECTS, ERP, INBOUND, JSON, Clock, Told, document, reply, taken
+
+
+class Place:
+    """Door and turn on PostgreSQL."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+        self.clock, self.told = Clock(), Told()
+        self.turn = self.another_turn()
+        self.offset = 0
+
+    def another_turn(self) -> Turn:
+        store = PostgresStore(self.pool, lambda topics: None)
+        return Turn(store, GatewayInlet(GatewayCodec()), GatewayCodec(), DIALECTS, self.clock, self.told)
+
+    async def declare(self, count: int) -> list[tuple[UUID, str]]:
+        """Declared, and seen by the turn."""
+        store = PostgresStore(self.pool, lambda topics: None)
+        door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), self.clock, lambda text: frozenset())
+        examined = [
+            door.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)
+        ]
+        answers = [answer.content for answer in await door._commit(examined)]
+        await self.turn.handle(await self.log())
+        return [(UUID(answer["id"]), answer["number"]) for answer in answers]
+
+    async def log(self) -> list[Record]:
+        rows = await self.pool.fetch(
+            'SELECT topic, partition, "offset", key, headers::text AS headers, body FROM origin.log'
+            ' WHERE topic = ANY($1::text[]) ORDER BY topic, partition, "offset"',
+            list(LISTENS),
+        )
+        return [
+            Record(row["topic"], row["partition"], row["offset"], row["key"], row["body"], orjson.loads(row["headers"]))
+            for row in rows
+        ]
+
+    def inbound(self, *bodies: bytes) -> list[Record]:
+        self.offset += len(bodies)
+        return [Record(INBOUND, 0, self.offset + n, "customs", body, {}) for n, body in enumerate(bodies)]
+
+    async def kinds(self, identity: UUID) -> list[str]:
+        rows = await self.pool.fetch(
+            "SELECT kind FROM origin.event WHERE certificate_id = $1 ORDER BY sequence", identity
+        )
+        return [row["kind"] for row in rows]
+
+    async def parked(self) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self.pool.fetch("SELECT * FROM origin.parked ORDER BY id")
+        return rows
+
+
+async def test_a_number_too_long_for_an_index_waits_alone(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    one, two = await place.declare(2)
+    endless = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=20_000))
+    body = taken("CERT").replace(b"CERT", endless.encode())
+    await place.turn.handle(place.inbound(taken(one[1]), body, taken(two[1])))
+    assert [row["body"] for row in await place.parked()] == [body]
+    for identity, _ in (one, two):
+        assert await place.kinds(identity) == ["declared", "sent"]
+
+
+async def test_a_life_that_no_longer_fits_its_rows_waits_and_the_others_flow(database_pool: asyncpg.Pool) -> None:
+    """A unique key that stays taken is no race: without an end to the tries nobody's receipts would be handled."""
+    place = Place(database_pool)
+    broken, whole = await place.declare(2)
+    await database_pool.execute(
+        "INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at)"
+        " VALUES ($1, 2, $2, 'noted', '{}', $3, now())",
+        broken[0], uuid4(), uuid4(),
+    )  # fmt: skip
+    await place.turn.handle(place.inbound(taken(whole[1]), taken(broken[1]), reply(whole[1], "2")))
+    assert await place.kinds(whole[0]) == ["declared", "sent", "in_review"]
+    assert [row["certificate_id"] for row in await place.parked()] == [broken[0]]
+    await database_pool.execute("DELETE FROM origin.event WHERE kind = 'noted'")
+    assert await place.turn.replay() == 1
+    assert await place.kinds(broken[0]) == ["declared", "sent"]
+
+
+async def test_a_state_of_another_version_waits_and_the_others_flow(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    newer, whole = await place.declare(2)
+    await database_pool.execute(
+        "UPDATE origin.certificate SET state = state || '{\"unheard\": 1}' WHERE id = $1", newer[0]
+    )
+    await place.turn.handle(place.inbound(taken(newer[1]), taken(whole[1])))
+    assert await place.kinds(whole[0]) == ["declared", "sent"]
+    assert [row["certificate_id"] for row in await place.parked()] == [newer[0]]
+    await database_pool.execute("UPDATE origin.certificate SET state = state - 'unheard'")
+    assert await place.turn.replay() == 1
+    assert await place.kinds(newer[0]) == ["declared", "sent"]
+
+
+async def test_a_declaration_whose_bytes_are_gone_waits_alone(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    await place.declare(1)
+    store = PostgresStore(database_pool, lambda topics: None)
+    door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), place.clock, lambda text: frozenset())
+    before = len(await place.log())
+    examined = [door.examine(Submission(ERP, JSON, document(marks=f"LOST {n}"), "http")) for n in range(2)]
+    answers = [answer.content for answer in await door._commit(examined)]
+    lost = hashlib.sha256(document(marks="LOST 0")).digest()
+    await database_pool.execute("DELETE FROM origin.blob WHERE sha256 = $1", lost)
+    records = await place.log()
+    assert len(records) == before + 2
+    await place.turn.handle(records)
+    assert [str(row["certificate_id"]) for row in await place.parked()] == [answers[0]["id"]]
+    assert await place.kinds(UUID(answers[1]["id"])) == ["declared"]
+
+
+async def test_two_processes_tell_of_one_due_date_once(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    ((identity, _),) = await place.declare(1)
+    place.clock.at += timedelta(hours=1)
+    due = await PostgresStore(database_pool, lambda topics: None).due(place.clock.now(), 10)
+    assert len(due) == 1
+    for _ in range(2):  # both looked before either had worked it
+        await place.another_turn()._run_split([timer_input(timer) for timer in due])
+    assert await place.kinds(identity) == ["declared", "overdue"]
