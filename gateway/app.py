@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -206,6 +207,9 @@ class Gateway:
     def _listen(self, app: Application) -> None:
         sock = listen(self.settings.host, self.settings.port, shared=self._shared_port)
         self.port = sock.getsockname()[1]
+        if not ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
+            # Without TLS, and with /metrics and the operator's routes: a person should have meant it.
+            log.warning("http.exposed", host=self.settings.host, port=self.port)
         server = HttpServer(app, sock)
 
         async def serve() -> None:

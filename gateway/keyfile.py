@@ -47,4 +47,9 @@ def read_or_make(path: Path, *, random_bytes: int = 32) -> str:
             os.link(aside, path)
     finally:
         aside.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # what it closes is durable, so it must be
+    finally:
+        os.close(folder)
     return read(path)

@@ -57,6 +57,10 @@ class Opened(Protocol):
 class Marks(Protocol):
     """Where seals and keys are kept."""
 
+    async def may_use(self, certificate_id: UUID, enterprise: str) -> bool:
+        """May this certificate carry the enterprise's marks? Until there are authorisations: its own only."""
+        ...
+
     async def defaults(self, enterprise: str, at: Any) -> Mapping[str, UUID]:
         """Kind -> id of what may be used now."""
         ...
@@ -172,6 +176,10 @@ class RenderRoom:
         await self._files.store(job, None, self._report(job, {"reason": code, "detail": detail}))
 
     async def _stamps(self, job: RenderJob) -> Stamps:
+        if not await self._marks.may_use(job.certificate_id, job.exporter):
+            raise RenderRefused(
+                "SEAL-NOT-AUTHORISED", "the exporter did not authorise the enterprise that declared to use its seal"
+            )
         ids = await self._marks.defaults(job.exporter, job.at)
         for kind, (code, detail) in MISSING.items():
             if kind not in ids:

@@ -36,6 +36,7 @@ STOP = """
 UPDATE origin.mark SET stopped_at = coalesce(stopped_at, $2) WHERE id = $1
 RETURNING id, enterprise, kind, name, facts::text AS facts, valid_from, valid_to, stopped_at
 """
+OWN = "SELECT id FROM origin.certificate WHERE id = $1 AND exporter = $2 AND applicant = $2"
 DEFAULTS = """
 SELECT id, kind FROM origin.mark WHERE enterprise = $1 AND stopped_at IS NULL AND valid_from <= $2 AND valid_to > $2
 """
@@ -105,6 +106,11 @@ class Vault:
         if row is None:
             raise Refusal("MARK-UNKNOWN", "There is no such mark.", "See origin seal list.")
         return _item(row)
+
+    async def may_use(self, certificate_id: UUID, enterprise: str) -> bool:
+        """Did the enterprise declare this certificate itself? An agent needs an authorisation, and none is kept yet."""
+        async with transaction(self._pool) as connection:
+            return await connection.fetchval(OWN, certificate_id, enterprise) is not None
 
     async def defaults(self, enterprise: str, at: datetime) -> Mapping[str, UUID]:
         """Kind -> the enterprise's default, where one is enrolled, valid at `at` and not stopped."""

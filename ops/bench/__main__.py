@@ -32,7 +32,7 @@ async def run(names: list[str], quick: bool) -> list[Figure]:
 
 
 def main() -> int:
-    """0 when every aim was met, 1 when one was missed."""
+    """0 when everything was measured, aims met or missed: a figure is no test. What went wrong raises."""
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(PARTS), help="this part; may be given several times")
     parser.add_argument("--quick", action="store_true", help="few and short rounds: to see that it works")
@@ -40,7 +40,7 @@ def main() -> int:
     figures = asyncio.run(run(options.only or list(PARTS), options.quick))
     write(figures, FOLDER / "bench.json")
     show(figures)
-    return 1 if any(figure.holds is False for figure in figures) else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.store.vault import Vault
 from gateway.core.messages import Part, RenderJob, RenderResult
 from gateway.operations import Refusal
 from gateway.ports import Blob, Message, Record, Unavailable
@@ -21,7 +23,8 @@ CODEC = GatewayCodec()
 def a_record() -> Record:
     job = RenderJob(
         message_id=uuid4(), job=uuid4(), certificate_id=uuid4(), number="C26MA9XYD0C20001",
-        exporter="91330299MA9XYD0C2A", part=Part.ORIGINAL, layout_sha256="0" * 64, at=datetime(2026, 11, 22, tzinfo=UTC),
+        exporter="91330299MA9XYD0C2A", part=Part.ORIGINAL, layout_sha256="0" * 64,
+        at=datetime(2026, 11, 22, tzinfo=UTC),
     )  # fmt: skip
     return Record(JOBS, 0, 0, str(job.certificate_id), CODEC.encode(job), {})
 
@@ -33,6 +36,9 @@ class Room:
         self.trouble = trouble
         self.reports: list[RenderResult] = []
         self.told = Told()
+
+    async def may_use(self, certificate_id: UUID, enterprise: str) -> bool:
+        return True
 
     async def defaults(self, enterprise: str, at: object) -> Mapping[str, UUID]:
         raise self.trouble
@@ -89,3 +95,40 @@ async def test_a_layout_that_is_gone_is_answered() -> None:
     worker._stamps = stamps  # type: ignore[method-assign,assignment]
     await worker.handle([a_record()])
     assert [report.reason for report in room.reports] == ["LAYOUT-MISSING"]
+
+
+class OnlyAsked(Room):
+    """A vault that tells whose marks may be used, and whether they were looked for."""
+
+    def __init__(self, vault: Vault) -> None:
+        super().__init__(ZeroDivisionError())
+        self.vault = vault
+        self.looked = False
+
+    async def may_use(self, certificate_id: UUID, enterprise: str) -> bool:
+        return await self.vault.may_use(certificate_id, enterprise)
+
+    async def defaults(self, enterprise: str, at: object) -> Mapping[str, UUID]:
+        self.looked = True
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("applicant", "reason", "looked"),
+    [("91330299MA9XYD0C2A", "SEAL-MISSING", True), ("91310199MA9GWR4P61", "SEAL-NOT-AUTHORISED", False)],
+)
+async def test_an_agent_does_not_get_the_exporters_seal_and_key(
+    database_pool: asyncpg.Pool, applicant: str, reason: str, looked: bool
+) -> None:
+    """Anybody may name an exporter; its seal and key are used only for what it declared itself (design law 10)."""
+    record = a_record()
+    await database_pool.execute(
+        "INSERT INTO origin.certificate (id, number, certificate_type, exporter, applicant, client, revision, status,"
+        " content_sha256, raw_sha256, media_type, accepted_at, updated_at) VALUES ($1, 'C26MA9XYD0C20001', 'C',"
+        " '91330299MA9XYD0C2A', $2, 'erp', 1, 'approved', '', '', 'application/xml', now(), now())",
+        record.key, applicant,
+    )  # fmt: skip
+    room = OnlyAsked(Vault(database_pool, "master"))
+    await room.worker().handle([record])
+    assert [report.reason for report in room.reports] == [reason]
+    assert room.looked is looked

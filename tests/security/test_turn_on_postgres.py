@@ -36,9 +36,7 @@ class Place:
         """Declared, and seen by the turn."""
         store = PostgresStore(self.pool, lambda topics: None)
         door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), self.clock, lambda text: frozenset())
-        examined = [
-            door.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)
-        ]
+        examined = [door.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)]
         answers = [answer.content for answer in await door._commit(examined)]
         await self.turn.handle(await self.log())
         return [(UUID(answer["id"]), answer["number"]) for answer in answers]

@@ -22,6 +22,7 @@ from gateway.operations import (
     ParkedMessage,
 )
 
+PREFIX = "/v1/admin"
 MAX_FILE = 4 << 20
 """Largest seal image or key file, bytes."""
 
@@ -72,14 +73,12 @@ class Replayed(BaseModel):
 
 def router(operations: Operations, operator_key: str) -> APIRouter:
     """The routes of the operator; every one asks for the operator's key."""
-    expected = operator_key.encode()
 
     async def operator(request: Request) -> None:
-        header = request.headers.get("authorization", "")
-        if header[:7].lower() != "bearer " or not hmac.compare_digest(header[7:].strip().encode(), expected):
+        if not opens(request.headers.get("authorization", "").encode("latin-1"), operator_key):
             raise unauthorized()
 
-    routes = APIRouter(prefix="/v1/admin", dependencies=[Depends(operator)], tags=["operator"])
+    routes = APIRouter(prefix=PREFIX, dependencies=[Depends(operator)], tags=["operator"])
 
     @routes.get("/clients")
     async def clients() -> Sequence[ClientItem]:
@@ -144,6 +143,12 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         return await operations.doctor()
 
     return routes
+
+
+def opens(header: bytes, operator_key: str) -> bool:
+    """Is the operator's key in this Authorization header?"""
+    right = hmac.compare_digest(header[7:].strip(), operator_key.encode())
+    return bool(operator_key) and header[:7].lower() == b"bearer " and right
 
 
 def decoded(text: str) -> bytes:

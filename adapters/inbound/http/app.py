@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from adapters.inbound.http import admin, docs, reads
 from adapters.inbound.http.batch import Batches
-from adapters.inbound.http.intake import PATH, DoorLike, Intake
+from adapters.inbound.http.intake import BODY_SECONDS, PATH, DoorLike, Intake, slow
 from adapters.inbound.http.problem import (
     JSON,
     PROBLEM,
@@ -26,6 +26,7 @@ from adapters.inbound.http.problem import (
     internal,
     respond,
     respond_problem,
+    unauthorized,
     unavailable,
 )
 from gateway.operations import Operations, Refusal
@@ -35,6 +36,8 @@ from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed
 TITLE: Final = "origin-gateway"
 VERSION: Final = "1"
 MAX_OTHER: Final = 8 << 20
+"""Largest body of an operator's route, bytes."""
+MAX_COMMAND: Final = 64 << 10
 """Largest body of any other route, bytes."""
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 PAGES: Final = ("/docs", "/redoc")
@@ -99,15 +102,29 @@ class Application:
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """FastAPI, with the headers every answer carries and a limit on what it reads."""
-        started = False
+        started = whole = False
         size = 0
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+        headers = dict(scope["headers"])
+        body_to_come = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        operators = scope["path"].startswith(admin.PREFIX)
+        limit = MAX_OTHER if operators else MAX_COMMAND
+        if operators and not admin.opens(headers.get(b"authorization", b""), self._deps.operator_key):
+            # FastAPI would read the body before it looks at the key.
+            await respond_problem(send, unauthorized(), scope["path"], close=True)
+            return
 
         async def limited() -> MutableMapping[str, Any]:
-            nonlocal size
-            message = await receive()
+            nonlocal size, whole
+            try:
+                async with asyncio.timeout_at(None if whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise slow() from None
             size += len(message.get("body", b""))
-            if size > MAX_OTHER:
-                raise Problem("too-large", f"At most {MAX_OTHER >> 20} MiB are read here.")
+            whole = not message.get("more_body")
+            if size > limit:
+                raise Problem("too-large", f"At most {limit >> 10} KiB are read here.")
             return message
 
         async def guarded(message: MutableMapping[str, Any]) -> None:
@@ -117,7 +134,7 @@ class Application:
                 page = scope["path"] in PAGES
                 fixed = [(n, docs.PAGES_POLICY if page and n == b"content-security-policy" else v) for n, v in SECURITY]
                 message["headers"] = [*message.get("headers", ()), *fixed]
-                if self._intake.draining:
+                if self._intake.draining or (body_to_come and not whole):
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 

@@ -3,8 +3,9 @@
 A certificate of another enterprise is answered as one that does not exist.
 """
 
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -18,7 +19,7 @@ from adapters.inbound.http.intake import authenticated
 from adapters.inbound.http.problem import Problem
 from gateway.core.decision import Event, EventKind
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
-from gateway.ports import Clock
+from gateway.ports import Clock, Unavailable
 from gateway.reading import (
     MAX_PAGE,
     PAGE,
@@ -35,12 +36,15 @@ from gateway.reading import (
 )
 from gateway.runtime.door import Client
 from gateway.runtime.ids import new_id
+from gateway.runtime.turn import NotHandled
 
 Command = Callable[[Incoming], Awaitable[Sequence[Event]]]
 """Runs one message through a turn and returns what it caused. Raises Unavailable."""
 
 BEARER: Final = HTTPBearer(auto_error=False, description="The key that `origin client add` printed.")
 PARTS: Final = {"original": (Part.ORIGINAL,), "copy": (Part.COPY,), "both": (Part.ORIGINAL, Part.COPY)}
+FIRST_YEAR, LAST_YEAR = 1900, 9000
+"""Beyond them a moment may have no place in UTC."""
 WHY_NOT: Final = {
     "print_not_approved": "Customs has not approved this certificate yet.",
     "print_no_layout": "The layouts of customs are not here yet.",
@@ -98,6 +102,19 @@ class Reads:
         header = request.headers.get("authorization")
         return await authenticated(self._clients, None if header is None else header.encode("latin-1"))
 
+    async def watched(self, request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The pieces of a stream, until the key it was opened with is revoked."""
+        async with contextlib.aclosing(pieces) as open_pieces:  # type: ignore[type-var]
+            async for piece in open_pieces:
+                try:
+                    await self.caller(request)
+                except Problem:
+                    return
+                except Unavailable:
+                    yield b": the database is away; come back with the last event id\n\n"
+                    return
+                yield piece
+
     async def find(self, client: Client, name: str) -> CertificateView:
         """A certificate the client may see. Raises Problem 404."""
         found = await self._reader.certificate(client.enterprise, name) if plausible(name) else None
@@ -109,7 +126,12 @@ class Reads:
         """A command and what it caused. Raises Problem 403, 409."""
         if certificate.applicant != client.enterprise:
             raise Problem("forbidden", "Only the enterprise that declared a certificate prints and confirms it.")
-        events = await self._command(message)
+        try:
+            events = await self._command(message)
+        except NotHandled:
+            more = {"code": "PARKED", "id": str(certificate.id)}
+            why = "The certificate waits for the operator (origin parked list); try again when it was looked at."
+            raise Problem("nothing-changed", why, more) from None
         noted = [event.data.get("what") for event in events if event.kind is EventKind.NOTED]
         if noted or not events:
             why = str(noted[0]) if noted else "too_early"
@@ -147,6 +169,9 @@ def router(parts: Reads) -> APIRouter:
         after: Annotated[UUID | None, Query(description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
     ) -> CertificatePage:
+        for text in (type, status, number, invoice, reference):
+            if text is not None and not text.isprintable():
+                raise Problem("bad-request", "A search text has only printable characters.")
         wanted = CertificateFilter(
             type=type,
             status=status,
@@ -226,6 +251,7 @@ def router(parts: Reads) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {}}}},
     )
     async def events(
+        request: Request,
         client: Caller,
         last_event_id: Annotated[str | None, Header(max_length=200)] = None,
         since: Annotated[
@@ -238,7 +264,7 @@ def router(parts: Reads) -> APIRouter:
             raise Problem("bad-request", "Last-Event-ID is not one that this stream gave out.") from None
         except TooManyReaders:
             raise Problem("too-many", "Too many streams are open; close some first.") from None
-        return StreamingResponse(pieces, media_type="text/event-stream")
+        return StreamingResponse(parts.watched(request, pieces), media_type="text/event-stream")
 
     return routes
 
@@ -247,6 +273,8 @@ def aware(moment: datetime | None) -> datetime | None:
     """A moment without an offset would mean another hour on another machine. Raises Problem 400."""
     if moment is not None and moment.tzinfo is None:
         raise Problem("bad-request", "Write `from` and `to` with an offset, e.g. 2026-11-22T08:00:00+08:00.")
+    if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Problem("bad-request", f"`from` and `to` are moments of the years {FIRST_YEAR} to {LAST_YEAR}.")
     return moment
 
 

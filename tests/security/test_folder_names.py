@@ -1,0 +1,77 @@
+"""What stands in the root of the hot folders is no reason for anybody's file to wait."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from adapters.inbound.folder import HotFolders
+from adapters.inbound.folder_files import Claimed, ClientFolder
+from adapters.inbound.metrics import IntakeMetrics
+from adapters.store.clients import Clients
+from gateway.runtime.door import Client
+from tests.inbound.parts import FakeDoor
+
+ENTERPRISE = "91330299MA9XYD0C2A"
+
+
+async def until_answered(hot: HotFolders, answered: Path) -> bool:
+    """Work the folders for a while."""
+    task = asyncio.create_task(hot.run())
+    try:
+        for _ in range(60):
+            await asyncio.sleep(0.05)
+            if await asyncio.to_thread(answered.exists):
+                return True
+            if task.done():
+                task.result()
+        return False
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_folder_with_a_name_that_no_client_has(database_pool: asyncpg.Pool, tmp_path: Path) -> None:
+    """The database can't even be asked for such a name, which once looked like a database that is away."""
+    clients = Clients(database_pool)
+    await clients.add("erp", ENTERPRISE)
+    for name in (b"\xff\xfe", b"a\nb", b"\xe4\xb8\xad", b"lost+found"):
+        os.mkdir(os.fsencode(tmp_path) + b"/" + name)
+    (tmp_path / "erp" / "in").mkdir(parents=True)
+    (tmp_path / "erp" / "in" / "one.xml").write_text("<a/>")
+    hot = HotFolders(
+        tmp_path, FakeDoor(), clients.by_id, IntakeMetrics(CollectorRegistry()), max_bytes=1000, settle=0.0, poll=0.02
+    )
+    assert await until_answered(hot, tmp_path / "erp" / "accepted" / "one.xml")
+
+
+async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def find(name: str) -> Client:
+        asked.append(name)
+        return Client(name, ENTERPRISE)
+
+    claim = ClientFolder.claim
+    full: Sequence[str] = ("bad.xml",)
+
+    def no_room(self: ClientFolder, name: str) -> Claimed | None:
+        if name in full:
+            raise OSError(28, "No space left on device")
+        return claim(self, name)
+
+    monkeypatch.setattr(ClientFolder, "claim", no_room)
+    for client, name in (("a", "bad.xml"), ("b", "good.xml")):
+        (tmp_path / client / "in").mkdir(parents=True)
+        (tmp_path / client / "in" / name).write_text("<a/>")
+    hot = HotFolders(
+        tmp_path, FakeDoor(), find, IntakeMetrics(CollectorRegistry()), max_bytes=1000, settle=0.0, poll=0.02
+    )
+    assert await until_answered(hot, tmp_path / "b" / "accepted" / "good.xml")
+    assert asked.count("a") < asked.count("b") + 2, "a folder in trouble is left alone for a while"
