@@ -4,7 +4,7 @@ The vocabulary is closed (design, law 7): present, absent, equals, one_of, in_co
 min, max, count, unique, sum_equals, not_after, and `when` for conditions. An absent value breaks no rule but `present`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -73,6 +73,9 @@ class _Group:
     scope: str
     is_list: bool
     applies: Condition | None
+    required: frozenset[str]
+    """Fields of `presences`: a block that has them all breaks none of those rules, and one look tells."""
+    presences: tuple[_Single, ...]
     singles: tuple[_Single, ...]
 
 
@@ -95,7 +98,7 @@ class Checks:
     collectives: tuple[_Collective, ...]
 
     def run(self, fields: Fields) -> list[Finding]:
-        """Every broken rule, in the order of the rules."""
+        """Every broken rule."""
         found: list[Finding] = []
         for group in self.groups:
             scope = group.scope
@@ -119,6 +122,10 @@ def _judge(group: _Group, block: Fields, root: Fields, place: Place, found: list
     if group.applies is not None and not group.applies(block, root):
         return
     get = block.get
+    if not group.required <= block.keys():
+        for one in group.presences:
+            if one.field not in block:
+                found.append(Finding((*place, one.field), one.rule, one.severity))
     for one in group.singles:
         value = get(one.field)
         if value is None and one.needs_value:
@@ -149,10 +156,15 @@ def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Chec
             conditions[key] = applies
         except ProfileError as error:
             raise ProfileError(f"{profile.header.type}, rule {rule.id}: {error}") from None
-    groups = tuple(
-        _Group(key[0], key[0] in _LISTS, conditions[key], tuple(singles)) for key, singles in grouped.items()
-    )
+    groups = tuple(_group(key[0], conditions[key], singles) for key, singles in grouped.items())
     return Checks(profile.header, groups, tuple(collectives))
+
+
+def _group(scope: str, applies: Condition | None, rules: Sequence[_Single]) -> _Group:
+    """An absent text is not in the block at all; a list is always there, perhaps empty, and is looked at."""
+    presences = tuple(one for one in rules if one.rule.word == "present" and one.field not in _LISTS)
+    singles = tuple(one for one in rules if one not in presences)
+    return _Group(scope, scope in _LISTS, applies, frozenset(one.field for one in presences), presences, singles)
 
 
 def _severity(rule: Rule, codelists: Mapping[str, CodeList]) -> Severity:

@@ -55,9 +55,7 @@ IMPURE_CALLS = {
     "write_text",
     "write_bytes",
 }
-INDEX = re.compile(
-    r"pypi" r"\.org|python" r"hosted|(?<![\w-])--(extra-)?index" r"-url|(?<![\w-])--find" r"-links"
-)
+INDEX = re.compile(r"pypi" r"\.org|python" r"hosted|(?<![\w-])--(extra-)?index" r"-url|(?<![\w-])--find" r"-links")
 MACHINE_PATH = re.compile(r"(?<![\w.:/}\]*-])/(tmp|work|root|home)/\w")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|NotImplemented" r"Error)\b|pytest\.sk" r"ip")
 
@@ -86,11 +84,7 @@ def foreign_xml_parsing(path: Path, text: str) -> list[str]:
             whole = names.get(dotted(node.value).split(".")[0], "")
             if whole == "lxml" or whole.startswith("lxml.etree"):
                 found.append(f"{path}:{node.lineno}: {dotted(node)}; XML is read by {XML_HOME} only")
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "xinclude"
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "xinclude":
             found.append(f"{path}:{node.lineno}: xinclude reads files")
     return found
 
@@ -100,8 +94,7 @@ def dangerous_reportlab(path: Path, text: str) -> list[str]:
     return [
         f"{path}:{line}: imports {name}"
         for line, name in imported(ast.parse(text))
-        if name.startswith(DANGEROUS_REPORTLAB)
-        or (name.startswith("reportlab") and name.endswith(".Paragraph"))
+        if name.startswith(DANGEROUS_REPORTLAB) or (name.startswith("reportlab") and name.endswith(".Paragraph"))
     ]
 
 

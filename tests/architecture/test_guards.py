@@ -42,9 +42,7 @@ def test_product_passes(guard: Guard) -> None:
 
 
 def test_no_module_is_too_long() -> None:
-    assert [
-        fault for path, text in modules(*PRODUCT, "ops", "tests") for fault in guards.too_long(path, text)
-    ] == []
+    assert [fault for path, text in modules(*PRODUCT, "ops", "tests") for fault in guards.too_long(path, text)] == []
 
 
 @pytest.mark.parametrize("guard", ON_EVERY_FILE, ids=name)
@@ -75,9 +73,7 @@ def dangerous_modules_loaded_by(package: str, folder: Path) -> list[str]:
     """Which dangerous parts of reportlab are in memory once all of `package` is, however they came."""
     program = LOADED.format(package=package, dangerous=guards.DANGEROUS_REPORTLAB)
     run = [sys.executable, "-c", program]
-    return subprocess.run(
-        run, cwd=folder, check=True, capture_output=True, text=True, timeout=60
-    ).stdout.split()
+    return subprocess.run(run, cwd=folder, check=True, capture_output=True, text=True, timeout=60).stdout.split()
 
 
 def test_nothing_dangerous_is_loaded_behind_our_back() -> None:

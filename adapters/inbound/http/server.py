@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from uvicorn import Config, Server
@@ -27,6 +27,42 @@ BACKLOG: Final = 2048
 log = structlog.get_logger("adapters.inbound.http")
 
 
+class Joined:
+    """A transport that sends an answer's head together with its body: one system call and one wake-up less.
+
+    A head waits at most until the event loop's next round, so that a stream's head is not held back.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Hold a head back, send anything else with what was held."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._loop.call_soon(self.flush)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close after what is held."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Guarded(HttpToolsProtocol):
     """uvicorn's protocol, which lets a sender take for ever over a request's head, and grow it for ever."""
 
@@ -38,7 +74,7 @@ class Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection owes us a head."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
             return
