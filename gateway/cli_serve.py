@@ -26,6 +26,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; 0: any free one.", show_default="8080")] = None,
     folders: Annotated[Path | None, typer.Option(help="Root of the hot folders.", show_default="none")] = None,
+    share_port: Annotated[
+        bool, typer.Option("--share-port", help="Several intake processes on one port, for an external database.")
+    ] = False,
 ) -> None:
     """Run the gateway. With its own PostgreSQL under the data directory unless ORIGIN_DATABASE_URL names another.
 
@@ -37,10 +40,10 @@ def serve(
         settings = load(roles=roles, data=data, host=host, port=port, folder_root=folders)
     except SettingsRefused as refusal:
         raise Stop(str(refusal), USAGE) from None
-    raise typer.Exit(_serve(settings))
+    raise typer.Exit(_serve(settings, share_port))
 
 
-def _serve(settings: "Settings") -> int:
+def _serve(settings: "Settings", share_port: bool) -> int:
     import asyncio
     import signal
 
@@ -52,7 +55,7 @@ def _serve(settings: "Settings") -> int:
     logs.configure(settings.log_level)
 
     async def run() -> None:
-        gateway = Gateway(settings)
+        gateway = Gateway(settings, shared_port=share_port)
         # Before anything starts: an end that is asked for meanwhile must not leave a database server behind.
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, gateway.stop)

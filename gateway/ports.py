@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, Self, TypeAlias
 
 from gateway.core.declaration import Declaration
@@ -199,17 +200,21 @@ Place: TypeAlias = tuple[str | int, ...]
 """A place in the model, e.g. ``("goods", 2, "hs_code")`` (counted from 0); a dialect turns it into its own path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
-    """A document read whole: the declaration, its canonical data, and how to find a place again."""
+    """A document read whole and found valid by its schema: canonical data, and how to find a place again."""
 
-    declaration: Declaration
     fields: Mapping[str, Any]
     """`canonical(declaration)`: what profile checks and the content hash look at."""
     reference: str | None
     """The ERP's own reference, where the dialect carries one."""
     locate: Callable[[Place], tuple[str, int | None]]
     """Place -> (XPath or JSON pointer in the sender's document, line from 1 where known)."""
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """The same as a model. Made when first asked for: the door needs only the data."""
+        return Declaration.model_validate(self.fields)
 
 
 class Dialect(Protocol):

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
         None
     )
     max_bytes: Annotated[int, Field(ge=1024, le=64 << 20, description="largest declaration, bytes")] = 1 << 20
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[
+        str, Field(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+    ] = "info"
 
     @field_validator("roles", mode="before")
     @classmethod

@@ -32,7 +32,7 @@ class Admitted:
 
     client: str
     key: str
-    """Idempotency key; the SHA-256 of the bytes where the way in has none."""
+    """Idempotency key; where the way in has none, the hash of the bytes, or of the content without a number."""
     channel: str
     certificate_id: UUID
     number: str

@@ -41,7 +41,7 @@ class CustomsXml:
             _refuse_if(_text_faults(root))
         if broken:
             _refuse_if(_length_faults(fields, broken, locate))
-        return Reading(Declaration.model_validate(fields), fields, None, locate)
+        return Reading(fields, None, locate)
 
     def write(self, declaration: Declaration) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""

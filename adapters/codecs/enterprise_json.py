@@ -60,7 +60,7 @@ class EnterpriseJson:
         found.extend(f for f in self._form_faults(judged, locate) if not _within(f.path, named))
         if found or declaration is None:
             raise Refused(found)
-        return Reading(declaration, canonical(declaration), reference, locate)
+        return Reading(canonical(declaration), reference, locate)
 
     def write(self, declaration: Declaration) -> bytes:
         """The document; indented, for people read it too. Raises Refused for what customs could not be sent."""

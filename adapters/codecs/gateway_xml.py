@@ -50,9 +50,10 @@ class GatewayCodec:
         if isinstance(message, CustomsDeclaration):
             raise TypeError("a CustomsDeclaration's body is the official message, made by the CustomsXml dialect")
         body = _encode(message)
-        errors = catalog()[SCHEMA].errors(parse(body))
-        if errors:
-            raise ValueError(f"{type(message).__name__} is not valid: error {errors[0].kind} at {errors[0].path}")
+        schema, root = catalog()[SCHEMA], parse(body)
+        if not schema.valid(root):
+            first = schema.errors(root)[0]
+            raise ValueError(f"{type(message).__name__} is not valid: error {first.kind} at {first.path}")
         return body
 
     def decode(self, topic: str, body: bytes) -> Incoming:

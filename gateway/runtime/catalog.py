@@ -33,7 +33,7 @@ class ProfileChecks:
 
     def faults(self, reading: Reading) -> list[Fault]:
         """Every broken rule with the path and line in the sender's document; an unknown type is one fault."""
-        checks = self._checks.get(reading.declaration.certificate_type)
+        checks = self._checks.get(reading.fields["certificate_type"])
         if checks is None:
             path, line = reading.locate(("certificate_type",))
             return [

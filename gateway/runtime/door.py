@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
-
 from gateway.core.faults import Fault, Refused, Severity, in_order
 from gateway.ports import Clock, Dialect, MessageCodec, Place, Reading, Unavailable
 from gateway.runtime import door_faults
@@ -90,24 +88,24 @@ class Door:
         if dialect is None:
             raise Refused([door_faults.unknown_media_type(tuple(self._dialects))])
         reading = dialect.read(submission.body)
-        faults = [*self._text_faults(reading), *self._checks.faults(reading)]
-        declaration = reading.declaration
-        if declaration.applicant_code != submission.client.enterprise:
+        packed = content(reading.fields)
+        faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
+        if reading.fields["applicant_code"] != submission.client.enterprise:
             faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
         if any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reading.reference or submission.reference)
         return Examined(
             submission=submission,
-            declaration=declaration,
+            fields=reading.fields,
             raw_sha256=hashlib.sha256(submission.body).hexdigest(),
-            content=content(reading.fields),
+            content=packed,
             reference=reading.reference or submission.reference,
             warnings=in_order(faults),
         )
 
-    def _text_faults(self, reading: Reading) -> list[Fault]:
+    def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
         """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        packed = orjson.dumps(reading.fields).replace(b"\\n", b"")  # nothing beyond ASCII is escaped, every control is
+        packed = packed.replace(b"\\n", b"")  # nothing beyond ASCII is escaped, every control is
         if b"\\" not in packed and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
         return [

@@ -78,7 +78,7 @@ class Judgement:
         known = self._known.get(item.number) if item.number else self._twin(item)
         if prior is not None and item.key == item.content_key and prior.raw_sha256 != item.raw_sha256:
             prior = None  # the same content in other bytes, e.g. JSON after XML: no conflict
-        applicant = item.declaration.applicant_code
+        applicant = item.fields["applicant_code"]
         admission = admit(item.raw_sha256, item.content_sha256, applicant, prior, known)
         match admission:
             case Replay() | Clash():
@@ -107,7 +107,7 @@ class Judgement:
         if prior.answer == PENDING:
             return self._opened[prior.certificate_id]
         answer = orjson.loads(prior.answer)
-        applicant, status = item.declaration.applicant_code, answer["status"]
+        applicant, status = item.fields["applicant_code"], answer["status"]
         revision: int = answer["revision"]
         return Known(prior.certificate_id, answer["number"], applicant, revision, status, item.content_sha256)
 
@@ -132,8 +132,8 @@ class Judgement:
         return {wish: iter(serials) for wish, serials in free.items()}
 
     def _series(self, item: Examined) -> Series:
-        declaration = item.declaration
-        wish = (declaration.certificate_type, declaration.exporter_code, item.submission.client.prefix)
+        fields = item.fields
+        wish = (fields["certificate_type"], fields["exporter_code"], item.submission.client.prefix)
         found = self._wishes.get(wish)
         if found is None:
             found = self._wishes[wish] = series(*wish, self._now)
@@ -164,7 +164,7 @@ class Judgement:
         if known.certificate_id in self._full:
             return self._full[known.certificate_id]
         item = plan.item
-        answer = Answer.duplicate(known, item.declaration.certificate_type, item.reference, item.warnings)
+        answer = Answer.duplicate(known, item.fields["certificate_type"], item.reference, item.warnings)
         if plan.remembered:
             self._remember(item, item.key, known.certificate_id, answer)
         return answer
@@ -184,12 +184,12 @@ class Judgement:
         return answer
 
     def _accept(self, item: Examined, known: Known) -> Answer:
-        declaration, submission = item.declaration, item.submission
+        fields, submission = item.fields, item.submission
         answer = Answer.accepted(
             known.certificate_id,
             known.number,
             known.revision,
-            declaration.certificate_type,
+            fields["certificate_type"],
             item.reference,
             item.warnings,
         )
@@ -201,12 +201,12 @@ class Judgement:
                 certificate_id=known.certificate_id,
                 number=known.number,
                 revision=known.revision,
-                certificate_type=declaration.certificate_type,
-                exporter=declaration.exporter_code,
-                applicant=declaration.applicant_code,
+                certificate_type=fields["certificate_type"],
+                exporter=fields["exporter_code"],
+                applicant=fields["applicant_code"],
                 reference=item.reference,
-                invoice_no=declaration.invoice_no,
-                destination=declaration.destination_code,
+                invoice_no=fields.get("invoice_no"),
+                destination=fields.get("destination_code"),
                 raw=submission.body,
                 raw_sha256=item.raw_sha256,
                 media_type=submission.media_type,
@@ -220,16 +220,16 @@ class Judgement:
 
     def _envelope(self, item: Examined, known: Known) -> Message:
         """The small message that starts, or corrects, a certificate's life."""
-        declaration, submission = item.declaration, item.submission
+        fields, submission = item.fields, item.submission
         accepted = DeclarationAccepted(
             message_id=new_id(self._now),
             certificate_id=known.certificate_id,
             number=known.number,
             revision=known.revision,
-            certificate_type=declaration.certificate_type,
-            applies=declaration.apply_type == "1",
-            exporter=declaration.exporter_code,
-            applicant=declaration.applicant_code,
+            certificate_type=fields["certificate_type"],
+            applies=fields["apply_type"] == "1",
+            exporter=fields["exporter_code"],
+            applicant=fields["applicant_code"],
             client=submission.client.id,
             reference=item.reference,
             media_type=submission.media_type,

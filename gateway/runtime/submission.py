@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from gateway.core.declaration import Declaration
 from gateway.core.faults import Fault, Refused
 from gateway.core.numbers import well_formed
 
@@ -53,7 +52,8 @@ class Examined:
     """A submission without faults, ready to be judged against what is on file."""
 
     submission: Submission
-    declaration: Declaration
+    fields: Mapping[str, Any]
+    """The declaration as canonical data (`gateway.core.declaration.canonical`)."""
     raw_sha256: str
     content: bytes
     """Canonical content without the number, for the hash: equal content gives equal bytes."""
@@ -68,9 +68,8 @@ class Examined:
     @cached_property
     def number(self) -> str | None:
         """The ERP's own number, where it is well-formed; else the gateway gives one (design section 8, ruling 4)."""
-        declaration = self.declaration
-        number = declaration.number
-        if number and well_formed(number, declaration.certificate_type, declaration.exporter_code):
+        number: str | None = self.fields.get("number")
+        if number and well_formed(number, self.fields["certificate_type"], self.fields["exporter_code"]):
             return number
         return None
 

@@ -1,12 +1,7 @@
-"""Gateway processes for the bench: real ones, each in its own program, on a shared port or alone.
+"""Gateway processes for the bench: `origin serve`, on a shared port; settings come from the environment, as always."""
 
-``python -m ops.bench.gateway_process PORT`` is one of them; settings come from the environment, as always.
-"""
-
-import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,28 +9,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import uvloop
-
-from gateway import logs
-from gateway.app import Gateway
-from gateway.settings import load
-
-
-def serve(port: int) -> None:
-    """One process on a port that others share, until SIGTERM."""
-    logs.configure("warning")
-
-    async def run() -> None:
-        async with Gateway(load(port=port), shared_port=True) as gateway:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, gateway.stop)
-            await gateway.run()
-
-    uvloop.run(run())
-
 
 def start(port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A process; `environment` holds its settings."""
-    command = [sys.executable, "-m", __spec__.name, str(port)]
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--port", str(port), "--share-port"]
     return subprocess.Popen(command, env={**_clean(), **environment}, stdin=subprocess.DEVNULL)
 
 
@@ -77,7 +54,3 @@ def wait_ready(port: int, process: subprocess.Popen[bytes], patience: float = 30
 def _clean() -> dict[str, str]:
     """Our environment without the caller's settings of a gateway."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]))
