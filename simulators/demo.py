@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -210,11 +210,9 @@ class Demo:
 
     async def _until_ready(self, http: httpx.AsyncClient) -> None:
         for _ in range(200):
-            try:
+            with suppress(httpx.TransportError):  # it does not listen yet
                 if (await http.get("/readyz")).status_code == 200:
                     return
-            except httpx.TransportError:
-                pass  # not listening yet
             await asyncio.sleep(0.1)
         raise DemoFailed("the gateway did not become ready in 20 seconds")
 
