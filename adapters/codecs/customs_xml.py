@@ -10,7 +10,7 @@ from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
 from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
 from adapters.codecs.registry import fault
-from adapters.codecs.texts import clean, escaped, to_customs, trouble, unbroken
+from adapters.codecs.texts import clean, escaped, from_customs, to_customs, trouble, unbroken
 from adapters.codecs.xml import line_at, parse
 from gateway.core.declaration import Block, Declaration
 from gateway.core.faults import Fault, Refused
@@ -167,7 +167,7 @@ def _read_block(
         for name, text in fields.items():
             if "\n" in text or "\r" in text:
                 broken.append((*place, name))
-            fields[name] = unbroken(text.replace("/n", "\n"))
+            fields[name] = from_customs(text)
         joined = "".join(fields.values())
     texts.append(joined)
     if "line_no" in fields:

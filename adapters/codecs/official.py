@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from adapters.codecs.catalog import catalog
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty, Official, official_fields
 
 NAMESPACE: Final = "http://www.w3.org/2000/09/xmldsig#"
@@ -120,8 +119,3 @@ def _field(table: BlockTable, steps: list[str]) -> tuple[str, ...]:
         return ()
     name = table.by_tag.get(f"{{{NAMESPACE}}}{steps[0].split('[')[0]}")
     return (name,) if name else ()
-
-
-def schema_version() -> str:
-    """Of the official schema we hold documents against."""
-    return catalog()[SCHEMA].version
