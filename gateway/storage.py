@@ -52,6 +52,18 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Fresh:
+    """A declaration nobody is known to have seen, still without its number: `Series.blank` stands for it in the row,
+    and in the answer and the message's body, where it is the first thing that reads so."""
+
+    row: Admitted
+    keys: tuple[str, ...]
+    """What the answer is remembered under: the row's own key, perhaps another one too."""
+    series: Series
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
 class Repetition:
     """A submission that was answered without anything new: remembered under its key."""
 
@@ -189,6 +201,14 @@ class Store(Protocol):
 
     def door(self) -> AbstractAsyncContextManager[DoorTransaction]:
         """A transaction that commits when the block ends well. Raises Collision or Unavailable from its end."""
+        ...
+
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        """Write a batch of new declarations in one step; returns the numbers given, in order. No two share a key.
+
+        None: nothing was written, because something is special: a key is on file, a number is taken, a series is full;
+        `door` tells. Raises Collision (the outcome may be unknown) and Unavailable.
+        """
         ...
 
     def turn(self) -> AbstractAsyncContextManager[TurnTransaction]:

@@ -1,4 +1,4 @@
-"""Appending to the log table: one statement, meant to be the last before COMMIT.
+"""Appending to the log table: one statement (migrations/ has it), meant to be the last before COMMIT.
 
 It does not NOTIFY: PostgreSQL holds one lock for the whole server from a NOTIFY to the end of its commit's flush, so
 that commits would stand in line (with a flush of 5 ms, 6 connections: 166 instead of 824 commits a second).
@@ -14,28 +14,7 @@ from adapters.bus.topics import Topics, declared
 from adapters.postgres.pool import Connection
 from gateway.ports import Message, UnknownTopic
 
-# `held` locks the partitions' counters in one order for everybody (no deadlock) and until commit, so offsets
-# have no gaps and rise in the order of commits. Counters are hot: nothing should follow before COMMIT.
-APPEND = """
-WITH input AS (
-    SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[])
-        AS m (topic, partition, rank, key, headers, body)
-), wanted AS (
-    SELECT topic, partition, count(*) AS n FROM input GROUP BY topic, partition
-), held AS (
-    SELECT p.topic, p.partition, p.next_offset, w.n
-    FROM origin.log_partition p JOIN wanted w USING (topic, partition)
-    ORDER BY p.topic, p.partition
-    FOR UPDATE OF p
-), moved AS (
-    UPDATE origin.log_partition p SET next_offset = h.next_offset + h.n
-    FROM held h WHERE p.topic = h.topic AND p.partition = h.partition
-    RETURNING p.topic, p.partition, h.next_offset AS first
-)
-INSERT INTO origin.log (topic, partition, "offset", key, headers, body)
-SELECT i.topic, i.partition, m.first + i.rank, i.key, i.headers::jsonb, i.body
-FROM input i LEFT JOIN moved m USING (topic, partition)
-"""  # a partition that is not there gives no offset, and the statement fails as a whole
+APPEND = "SELECT origin.append($1, $2, $3, $4, $5)"
 
 
 async def append(connection: Connection, messages: Sequence[Message], topics: Topics | None = None) -> None:
@@ -47,20 +26,24 @@ async def append(connection: Connection, messages: Sequence[Message], topics: To
     if not messages:
         return
     known = declared() if topics is None else topics
-    ranks: dict[tuple[str, int], int] = {}
-    rows: list[tuple[str, int, int, str, str, bytes]] = []
-    for message in messages:
-        place = message.topic, known.place(message.topic, message.key)
-        rank = ranks.get(place, 0)
-        ranks[place] = rank + 1
-        headers = orjson.dumps(dict(message.headers)).decode()
-        rows.append((*place, rank, message.key, headers, message.body))
     try:
-        await connection.execute(APPEND, *zip(*rows, strict=True))
+        await connection.execute(
+            APPEND,
+            [message.topic for message in messages],
+            [known.place(message.topic, message.key) for message in messages],
+            [message.key for message in messages],
+            [orjson.dumps(dict(message.headers)).decode() for message in messages],
+            [message.body for message in messages],
+        )
     except asyncpg.NotNullViolationError as error:
         if error.column_name != "offset":
             raise
         raise UnknownTopic("a topic of this batch has no partitions in the database: run declare()") from error
+
+
+def place(message: Message) -> int:
+    """The partition of a message on a declared topic. Raises UnknownTopic."""
+    return declared().place(message.topic, message.key)
 
 
 async def declare(connection: Connection, topics: Topics | None = None) -> None:

@@ -1,6 +1,7 @@
 """The topics, and which partition a key goes to: Kafka's Java client's arithmetic, so both agree."""
 
 import functools
+import struct
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -56,11 +57,11 @@ def murmur2(data: bytes) -> int:
     """MurmurHash2, 32 bits, seed 0x9747b28c: `org.apache.kafka.common.utils.Utils.murmur2`, unsigned."""
     length = len(data)
     result = 0x9747B28C ^ length
-    whole = length & ~3
-    for at in range(0, whole, 4):
-        word = (int.from_bytes(data[at : at + 4], "little") * M) & MASK
-        result = ((result * M) & MASK) ^ (((word ^ (word >> 24)) * M) & MASK)
-    if length > whole:
-        result = ((result ^ int.from_bytes(data[whole:], "little")) * M) & MASK
-    result = ((result ^ (result >> 13)) * M) & MASK
-    return result ^ (result >> 15)
+    whole = length >> 2
+    for word in struct.unpack_from(f"<{whole}I", data):
+        word = word * M & MASK
+        result = result * M & MASK ^ (word ^ word >> 24) * M & MASK
+    if length & 3:
+        result = (result ^ int.from_bytes(data[whole << 2 :], "little")) * M & MASK
+    result = (result ^ result >> 13) * M & MASK
+    return result ^ result >> 15

@@ -120,7 +120,9 @@ def _write_block(parts: list[str], values: Mapping[str, Any], table: BlockTable)
         text = value if type(value) is str else str(value)
         if "\n" in text:
             text = to_customs(text)
-        parts.append(f"{start}{escaped(text)}{end}")
+        if "&" in text or "<" in text or ">" in text or "\r" in text:
+            text = escaped(text)
+        parts.append(start + text + end)
 
 
 _Walked = tuple[dict[str, Any], list[str], list[Place]]

@@ -18,10 +18,11 @@ from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
 from adapters.codecs.customs_xml import encode, troubled
 from adapters.codecs.json_lines import Lines
+from adapters.codecs.json_plain import plain
 from adapters.codecs.official import HEAD, SCHEMA, SECTION, model_place
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import presentable, trouble, unbroken
-from adapters.codecs.xml import parse
+from adapters.codecs.xml import parse, parse_own
 from gateway.core.declaration import Declaration, canonical
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
 from gateway.ports import Place, Reading
@@ -52,6 +53,17 @@ class EnterpriseJson:
         """Raises Refused with every fault of form at once."""
         content = _load(raw)
         locate = partial(_locate, Lines(raw))
+        reference = content.get("reference")
+        found = plain(content) if _is_plain_reference(reference) else None
+        if found is not None:
+            fields, names = found
+            if _names_once(raw, names) and self._schema.valid(parse_own(encode(fields))):
+                return Reading(fields, reference or None, locate)
+        _check_names(content, raw)
+        return self.read_closely(content, locate)
+
+    def read_closely(self, content: dict[str, Any], locate: Locate) -> Reading:
+        """What is not plain, or not valid: every fault, or the same fields after all. Raises Refused."""
         reference, fields, found = _cleaned(content, locate)
         declaration = _validated(fields, locate, found)
         judged: Declaration | dict[str, Any] = declaration or fields
@@ -102,7 +114,7 @@ def _locate(lines: Lines, place: Place) -> tuple[str, int | None]:
 
 
 def _load(raw: bytes) -> dict[str, Any]:
-    """The JSON object, with bounded size and depth and no doubled name."""
+    """The JSON object, of bounded size. Raises Refused."""
     if len(raw) > MAX_BYTES:
         raise Refused([fault("JSON-SIZE", limit=MAX_BYTES)])
     try:
@@ -111,16 +123,30 @@ def _load(raw: bytes) -> dict[str, Any]:
         if "ecursion" in error.msg or "depth" in error.msg:
             raise Refused([fault("JSON-DEPTH", limit=MAX_DEPTH)]) from None
         raise Refused([fault("JSON-SYNTAX", line=error.lineno)]) from None
-    keys = _count_keys(content)
     if not isinstance(content, dict):
+        _count_names(content)
         raise Refused([fault("JSON-TYPE", expected="an object", line=1)])
-    # A text may contain what looks like a key, so more than counted means: look closer.
-    if len(_KEY.findall(raw)) != keys:
-        _refuse_doubles(raw)
     return content
 
 
-def _count_keys(content: Any) -> int:
+def _names_once(raw: bytes, names: int) -> bool:
+    """No more names stand in the document than are in the object: none stands twice. May say no wrongly, not yes."""
+    apart = b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw
+    return not apart and raw.count(b'":') == names
+
+
+def _is_plain_reference(reference: Any) -> bool:
+    return reference is None or (type(reference) is str and len(reference) <= MAX_REFERENCE and reference.isprintable())
+
+
+def _check_names(content: dict[str, Any], raw: bytes) -> None:
+    """Raises Refused for an object that is too deep, or has a name twice."""
+    # A text may contain what looks like a key, so more than counted means: look closer.
+    if len(_KEY.findall(raw)) != _count_names(content):
+        _refuse_doubles(raw)
+
+
+def _count_names(content: Any) -> int:
     """Keys of all objects, walking at most `MAX_DEPTH` levels deep. Raises Refused."""
     count = 0
     level = [content]

@@ -1,10 +1,13 @@
 """The gateway's own messages as XML (namespace ``urn:origin-gateway:messages:v1``), and who reads which topic."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from lxml import etree
 from pydantic import ValidationError
@@ -12,7 +15,7 @@ from pydantic import ValidationError
 from adapters.codecs.catalog import catalog
 from adapters.codecs.receipts import message_id, open_tolerantly, read_fileret, read_receipt
 from adapters.codecs.texts import escaped, presentable
-from adapters.codecs.xml import parse
+from adapters.codecs.xml import parse, parse_own
 from gateway.core.faults import Refused
 from gateway.core.messages import (
     CustomsDeclaration,
@@ -50,7 +53,7 @@ class GatewayCodec:
         if isinstance(message, CustomsDeclaration):
             raise TypeError("a CustomsDeclaration's body is the official message, made by the CustomsXml dialect")
         body = _encode(message)
-        schema, root = catalog()[SCHEMA], parse(body)
+        schema, root = catalog()[SCHEMA], parse_own(body)
         if not schema.valid(root):
             first = schema.errors(root)[0]
             raise ValueError(f"{type(message).__name__} is not valid: error {first.kind} at {first.path}")
@@ -122,26 +125,27 @@ def _pascal(field: str) -> str:
 
 def _encode(message: Value) -> bytes:
     name = type(message).__name__
+    values = vars(message)
     parts = [f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">']
     for field, start, end in _fields(type(message)):
-        value = getattr(message, field)
+        value = values[field]
         if value is None:
             continue
         if field == "detail":
             value = value[:_MAX_DETAIL]
-        parts.append(f"{start}{_text(value)}{end}")
+        parts.append(f"{start}{_TEXTS.get(type(value), _text)(value)}{end}")
     parts.append(f"</{name}>\n")
     return "".join(parts).encode()
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, str):
-        return escaped(presentable(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return escaped(presentable(str(value.value if isinstance(value, Enum) else value)))
+
+
+_TEXTS: Final[Mapping[type, Callable[[Any], str]]] = MappingProxyType(
+    {bool: lambda value: "true" if value else "false", datetime: datetime.isoformat, int: str, UUID: str}
+)
+"""How values become texts that need no escaping; all others go through `_text`."""
 
 
 def _decode(kind: type[M], body: bytes) -> M:

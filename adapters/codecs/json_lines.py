@@ -20,6 +20,8 @@ class Lines:
 
     def of(self, place: Place) -> int | None:
         """The line, from 1, where the value at `place` starts; of the nearest value around it when it is not there."""
+        if b"\n" not in self._raw:
+            return 1  # as every document of a batch is
         known = tuple(place[:_DEEPEST])
         while known and known not in self._starts:
             known = known[:-1]

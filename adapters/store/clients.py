@@ -2,13 +2,12 @@
 
 import asyncio
 import hashlib
-import hmac
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 from stdnum.cn import uscc
@@ -22,15 +21,13 @@ KEY_PREFIX: Final = "ok_"
 TTL: Final = 1.0
 """Seconds an answer is believed; revocation takes effect within two."""
 MOST_CACHED: Final = 10_000
+"""More than that are asked one by one: nobody's made-up keys fill the memory."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A client's id is also its folder's name."""
 
-BY_KEY: Final = """
+ACTIVE: Final = """
 SELECT id, enterprise, prefix, prints_itself, key_sha256 FROM origin.client
-WHERE key_sha256 = $1 AND revoked_at IS NULL
-"""
-BY_ID: Final = """
-SELECT id, enterprise, prefix, prints_itself, key_sha256 FROM origin.client WHERE id = $1 AND revoked_at IS NULL
+WHERE (key_sha256 = ANY($1::bytea[]) OR id = ANY($2::text[])) AND revoked_at IS NULL
 """
 ADD: Final = """
 INSERT INTO origin.client (id, enterprise, key_sha256, prefix, prints_itself) VALUES ($1, $2, $3, $4, $5)
@@ -45,10 +42,16 @@ RETURNING id, enterprise, prefix, prints_itself, created_at, revoked_at
 """
 
 
-@dataclass(frozen=True, slots=True)
+Name: TypeAlias = bytes | str
+"""What a client is asked by: the SHA-256 of its key, or its id."""
+
+
+@dataclass(slots=True)
 class _Cached:
     client: Client | None
     until: float
+    asked: float
+    """When it was last asked for. Those who send all the time are looked up together."""
 
 
 class Clients:
@@ -60,25 +63,19 @@ class Clients:
         self._pool = pool
         self._ttl = ttl
         self._monotonic = monotonic
-        self._cache: dict[bytes | str, _Cached] = {}
-        self._asking: dict[bytes | str, asyncio.Task[Client | None]] = {}
+        self._cache: dict[Name, _Cached] = {}
+        self._wanted: set[Name] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     async def authenticate(self, key: str) -> Client | None:
         """The client this key belongs to. Raises Unavailable when the database can't say."""
         if not key.startswith(KEY_PREFIX):
             return None
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        known = self._cache.get(digest)
-        if known is not None and self._monotonic() < known.until:
-            return known.client
-        return await self._ask(digest, lambda: self._by_key(digest))
+        return await self._client(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
 
     async def by_id(self, name: str) -> Client | None:
         """A client that may speak, by its id: the owner of a hot folder. Raises Unavailable."""
-        known = self._cache.get(name)
-        if known is not None and self._monotonic() < known.until:
-            return known.client
-        return await self._ask(name, lambda: self._by_id(name))
+        return await self._client(name)
 
     async def add(self, name: str, enterprise: str, prefix: str = "", prints_itself: bool = True) -> NewClient:
         """A new client of an enterprise, with its key: the only time it is shown. Raises Refusal, Unavailable."""
@@ -125,38 +122,52 @@ class Clients:
         self._cache.clear()
         return ClientItem(**dict(row))
 
-    async def _ask(self, what: bytes | str, query: Callable[[], Awaitable[Client | None]]) -> Client | None:
-        """One query however many ask at once; it outlives an asker that goes away."""
-        task = self._asking.get(what)
-        if task is None:
-            task = self._asking[what] = asyncio.create_task(self._remembered(what, query))
-            task.add_done_callback(lambda done: self._asked(what, done))
-        return await asyncio.shield(task)
+    async def _client(self, name: Name) -> Client | None:
+        """The cached client; else by the next look, which serves everybody who asks meanwhile."""
+        now = self._monotonic()
+        while (known := self._cache.get(name)) is None or now >= known.until:
+            self._wanted.add(name)
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._look())
+                self._looking.add_done_callback(_looked_at)
+            await asyncio.shield(self._looking)  # it outlives an asker that goes away
+            now = self._monotonic()
+        known.asked = now
+        return known.client
 
-    def _asked(self, what: bytes | str, done: "asyncio.Task[Client | None]") -> None:
-        self._asking.pop(what, None)
-        if not done.cancelled():
-            done.exception()  # looked at: those who asked have it
+    async def _look(self) -> None:
+        """One query for those who wait and for all that were asked for since the last one. Raises Unavailable.
 
-    async def _remembered(self, what: bytes | str, query: Callable[[], Awaitable[Client | None]]) -> Client | None:
-        asked_at = self._monotonic()
-        client = await query()
-        if len(self._cache) >= MOST_CACHED:
-            self._cache.clear()
-        self._cache[what] = _Cached(client, asked_at + self._ttl)
-        return client
+        Hundreds of clients that send all the time cost one query a second, not one each.
+        """
+        now = self._monotonic()
+        steady = (name for name, known in self._cache.items() if now - known.asked < 2 * self._ttl)
+        wanted = {*self._wanted, *steady}
+        if len(wanted) > MOST_CACHED:
+            wanted = self._wanted
+        self._wanted = set()
+        digests = [name for name in wanted if isinstance(name, bytes)]
+        ids = [name for name in wanted if isinstance(name, str)]
+        try:
+            with unavailable("client"):
+                rows = await self._pool.fetch(ACTIVE, digests, ids)
+        finally:
+            self._looking = None
+        clients = {row["id"]: _client(row) for row in rows}
+        keys = {row["key_sha256"]: clients[row["id"]] for row in rows}
+        before = self._cache
+        fresh = {name: known for name, known in before.items() if now < known.until}
+        self._cache = fresh if len(fresh) < MOST_CACHED else {}
+        for name in wanted:
+            client = clients.get(name) if isinstance(name, str) else keys.get(name)
+            asked = before[name].asked if name in before else now
+            self._cache[name] = _Cached(client, now + self._ttl, asked)
 
-    async def _by_key(self, digest: bytes) -> Client | None:
-        with unavailable("client"):
-            row = await self._pool.fetchrow(BY_KEY, digest)
-        if row is None or not hmac.compare_digest(row["key_sha256"], digest):
-            return None
-        return _client(row)
 
-    async def _by_id(self, name: str) -> Client | None:
-        with unavailable("client"):
-            row = await self._pool.fetchrow(BY_ID, name)
-        return None if row is None else _client(row)
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """Those who wait have its trouble; where nobody waits any more, nobody has to."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _client(row: asyncpg.Record) -> Client:

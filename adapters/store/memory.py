@@ -5,6 +5,7 @@ One transaction at a time; what it writes is kept aside and becomes true at its 
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from gateway.runtime.print_room import Claim, ClaimState
 from gateway.storage import (
     Admitted,
     Collision,
+    Fresh,
     Loaded,
     Parked,
     ReceiptRow,
@@ -89,6 +91,36 @@ class MemoryStore:
         async with self.transaction() as draft:
             yield MemoryDoor(draft)
 
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        """New declarations in one step."""
+        tables = self.tables
+        if any((one.row.client, key) in tables.intake for one in fresh for key in one.keys):
+            return None
+        numbers: list[str] = []
+        async with self.transaction() as draft:
+            door = MemoryDoor(draft)
+            drawn = await door.draw(Counter(one.series for one in fresh))
+            serials = {series: iter(found) for series, found in drawn.items()}
+            rows, messages, repeated = [], [], []
+            for one in fresh:
+                serial = next(serials[one.series], None)
+                if serial is None:
+                    draft.forget()
+                    return None
+                number = one.series.number(serial)
+                blank, given = one.series.blank.encode(), number.encode()
+                row = replace(one.row, number=number, answer=one.row.answer.replace(blank, given, 1))
+                numbers.append(number)
+                rows.append(row)
+                messages.append(replace(one.message, body=one.message.body.replace(blank, given, 1)))
+                repeated += [
+                    Repetition(row.client, key, row.channel, row.raw_sha256, row.certificate_id, row.answer, row.at)
+                    for key in one.keys
+                    if key != row.key
+                ]
+            await door.write(rows, repeated, messages)
+        return numbers
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator["MemoryTurn"]:
         """One micro-batch of the turn."""
@@ -115,6 +147,11 @@ class Draft:
         self.tables = tables
         self.changes: list[Callable[[], object]] = []
         self.log: list[Message] = []
+
+    def forget(self) -> None:
+        """Nothing of it becomes true."""
+        self.changes.clear()
+        self.log.clear()
 
     def once(self, what: str, keys: Iterable[object], taken: Container[Any]) -> None:
         """Raises Collision when a key is taken, in the table or by this very statement."""

@@ -18,7 +18,7 @@ from gateway.core.messages import Reminder
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
-from gateway.storage import Admitted, Collision, Loaded, Parked, Repetition, Taken, Timer, TurnWork
+from gateway.storage import Admitted, Collision, Fresh, Loaded, Parked, Repetition, Taken, Timer, TurnWork
 
 AGAIN = (
     asyncpg.DeadlockDetectedError,
@@ -26,6 +26,9 @@ AGAIN = (
     asyncpg.LockNotAvailableError,
 )
 """Somebody else was first: the transaction is rolled back, and run again it sees what they wrote."""
+SPECIAL = (asyncpg.UniqueViolationError, *AGAIN)
+SERIES_FULL = "OG001"
+"""SQLSTATE of origin.open_certificates when a series has no number left."""
 
 
 @asynccontextmanager
@@ -102,6 +105,28 @@ class PostgresStore:
         """One batch at the door."""
         async with writing(self._pool, self._wake) as writer:
             yield DoorSession(writer)
+
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        """New declarations in one statement, which is its own transaction."""
+        with unavailable("acquire"):
+            connection = cast("asyncpg.Connection", await self._pool.acquire(timeout=5))
+        try:
+            numbers: list[str] | None = await connection.fetchval(sql.OPEN, *sql.fresh_columns(fresh))
+        except asyncpg.PostgresError as error:
+            if isinstance(error, SPECIAL) or error.sqlstate == SERIES_FULL:
+                return None
+            if is_passing(error):
+                raise Collision("the outcome of the commit is unknown") from error
+            raise
+        except BaseException as error:
+            if is_passing(error):
+                raise Collision("the outcome of the commit is unknown") from error
+            raise
+        finally:
+            await self._pool.release(connection)  # type: ignore[arg-type]  # the proxy that acquire gave
+        if numbers is not None:
+            self._wake({one.message.topic for one in fresh})
+        return numbers
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator["TurnSession"]:

@@ -1,11 +1,13 @@
 """The statements of the store, and how values become their columns. Everything is schema-qualified (pgbouncer)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from gateway.storage import Admitted, Parked, ReceiptRow, Repetition, TurnWork
+from adapters.bus.log import place
+from gateway.storage import Admitted, Fresh, Parked, ReceiptRow, Repetition, TurnWork
 
 PRIORS = """
 SELECT i.client, i.key, i.raw_sha256, i.certificate_id, i.answer
@@ -27,6 +29,9 @@ RETURNING organisation, certificate_type, year, prefix, last
 """
 
 TAKEN = "SELECT number FROM origin.certificate WHERE number = ANY($1::text[])"
+
+# adapters/postgres/migrations has it: one round trip for a batch of which nothing is on file.
+OPEN = f"SELECT origin.open_certificates({', '.join(f'${place}' for place in range(1, 27))})"
 
 # A correction meets its own row (same id) and replaces the content; a number taken meanwhile is a unique violation.
 ADMIT = """
@@ -164,6 +169,41 @@ def admitted_columns(rows: Sequence[Admitted]) -> Columns:
         [bytes.fromhex(row.content_sha256) for row in rows],
         [row.answer for row in rows],
         [row.at for row in rows],
+    )
+
+
+def fresh_columns(rows: Sequence[Fresh]) -> tuple[Any, ...]:
+    """Arguments of OPEN."""
+    wanted = Counter(one.series for one in rows)
+    series = sorted(wanted)
+    numbered = {one: number for number, one in enumerate(series, 1)}
+    return (
+        rows[0].row.at,
+        [one.organisation for one in series],
+        [one.certificate_type for one in series],
+        [one.year for one in series],
+        [one.prefix for one in series],
+        [wanted[one] for one in series],
+        [number for number, one in enumerate(rows, 1) for _ in one.keys],
+        [key for one in rows for key in one.keys],
+        [numbered[one.series] for one in rows],
+        [one.row.client for one in rows],
+        [one.row.channel for one in rows],
+        [one.row.certificate_id for one in rows],
+        [one.row.exporter for one in rows],
+        [one.row.applicant for one in rows],
+        [one.row.reference for one in rows],
+        [one.row.invoice_no for one in rows],
+        [one.row.destination for one in rows],
+        [one.row.raw for one in rows],
+        [bytes.fromhex(one.row.raw_sha256) for one in rows],
+        [one.row.media_type for one in rows],
+        [bytes.fromhex(one.row.content_sha256) for one in rows],
+        [one.row.answer for one in rows],
+        rows[0].message.topic,
+        [place(one.message) for one in rows],
+        [json_text(dict(one.message.headers)) for one in rows],
+        [one.message.body for one in rows],
     )
 
 

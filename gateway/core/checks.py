@@ -25,12 +25,14 @@ from gateway.core.words import (
 )
 
 Condition: TypeAlias = Callable[[Fields, Fields], bool]
-"""(block, whole declaration) -> does the rule apply?"""
+"""(item, or the whole declaration again; whole declaration) -> does the rule apply?"""
 
 _LISTS: Final[Mapping[str, type[Block]]] = MappingProxyType(
     {"goods": Goods, "non_parties": NonParty, "invoices": Invoice}
 )
 _BLOCKS: Final[Mapping[str, type[Block]]] = MappingProxyType({"amendment": Amendment})
+_JUDGE_ABSENCE: Final = frozenset({"present", "absent", "count"})
+"""Words that have something to say of a value that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +64,26 @@ class _Single:
     rule: Rule
     severity: Severity
     field: str
-    needs_value: bool
     check: Check
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Rules of one block under the same conditions, which are judged once per block."""
+    """Rules of one block under the same conditions."""
 
     scope: str
     is_list: bool
-    applies: Condition | None
+    whole: Condition | None
+    """Conditions on the declaration, judged once, however many items the list has."""
+    own: Condition | None
+    """Conditions on the item, judged once per item."""
     required: frozenset[str]
     """Fields of `presences`: a block that has them all breaks none of those rules, and one look tells."""
     presences: tuple[_Single, ...]
-    singles: tuple[_Single, ...]
+    valued: tuple[tuple[str, Check, _Single], ...]
+    """Rules on a value, where there is one. Plain tuples: this is the inner loop of the door."""
+    counted: tuple[_Single, ...]
+    """Rules that judge an absent value too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class Checks:
     """A profile's rules, ready to run."""
 
     header: Header
+    rules: tuple[Rule, ...]
     groups: tuple[_Group, ...]
     collectives: tuple[_Collective, ...]
 
@@ -101,12 +109,15 @@ class Checks:
         """Every broken rule."""
         found: list[Finding] = []
         for group in self.groups:
+            if group.whole is not None and not group.whole(fields, fields):
+                continue
             scope = group.scope
             if not scope:
                 _judge(group, fields, fields, (), found)
             elif group.is_list:
                 for index, block in enumerate(fields.get(scope, ())):
-                    _judge(group, block, fields, (scope, index), found)
+                    if group.own is None or group.own(block, fields):
+                        _judge(group, block, fields, (scope, index), found)
             else:
                 _judge(group, fields.get(scope, _EMPTY), fields, (scope,), found)
         for one in self.collectives:
@@ -119,18 +130,17 @@ _EMPTY: Final[Fields] = MappingProxyType({})
 
 
 def _judge(group: _Group, block: Fields, root: Fields, place: Place, found: list[Finding]) -> None:
-    if group.applies is not None and not group.applies(block, root):
-        return
     get = block.get
     if not group.required <= block.keys():
         for one in group.presences:
             if one.field not in block:
                 found.append(Finding((*place, one.field), one.rule, one.severity))
-    for one in group.singles:
-        value = get(one.field)
-        if value is None and one.needs_value:
-            continue
-        if not one.check(value, block, root):
+    for field, check, one in group.valued:
+        value = get(field)
+        if value is not None and not check(value, block, root):
+            found.append(Finding((*place, field), one.rule, one.severity))
+    for one in group.counted:
+        if not one.check(get(one.field), block, root):
             found.append(Finding((*place, one.field), one.rule, one.severity))
 
 
@@ -138,7 +148,6 @@ def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Chec
     """Raises ProfileError for unknown words, fields, arguments, code lists, predicates and bad patterns."""
     pattern(profile.header.number)
     grouped: dict[tuple[str, str], list[_Single]] = {}
-    conditions: dict[tuple[str, str], Condition | None] = {}
     collectives: list[_Collective] = []
     for rule in profile.rules:
         try:
@@ -147,24 +156,30 @@ def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Chec
             if rule.word in COLLECTIVE:
                 collectives.append(_collective(rule, severity, scope, field, each))
                 continue
-            applies = _conditions(rule, scope, codelists)
-            single = _Single(
-                rule, severity, field, rule.word not in ("present", "absent", "count"), _check(rule, codelists)
-            )
-            key = (scope if each or scope in _BLOCKS else "", repr(rule.when))
-            grouped.setdefault(key, []).append(single)
-            conditions[key] = applies
+            _conditions(rule, scope, codelists)
+            single = _Single(rule, severity, field, _check(rule, codelists))
+            grouped.setdefault((scope if each or scope in _BLOCKS else "", repr(rule.when)), []).append(single)
         except ProfileError as error:
             raise ProfileError(f"{profile.header.type}, rule {rule.id}: {error}") from None
-    groups = tuple(_group(key[0], conditions[key], singles) for key, singles in grouped.items())
-    return Checks(profile.header, groups, tuple(collectives))
+    groups = tuple(_group(scope, singles, codelists) for (scope, _), singles in grouped.items())
+    return Checks(profile.header, tuple(profile.rules), groups, tuple(collectives))
 
 
-def _group(scope: str, applies: Condition | None, rules: Sequence[_Single]) -> _Group:
+def _group(scope: str, rules: Sequence[_Single], codelists: Mapping[str, CodeList]) -> _Group:
     """An absent text is not in the block at all; a list is always there, perhaps empty, and is looked at."""
+    whole, own = _conditions(rules[0].rule, scope, codelists)
     presences = tuple(one for one in rules if one.rule.word == "present" and one.field not in _LISTS)
-    singles = tuple(one for one in rules if one not in presences)
-    return _Group(scope, scope in _LISTS, applies, frozenset(one.field for one in presences), presences, singles)
+    counted = tuple(one for one in rules if one.rule.word in _JUDGE_ABSENCE and one not in presences)
+    return _Group(
+        scope=scope,
+        is_list=scope in _LISTS,
+        whole=whole,
+        own=own,
+        required=frozenset(one.field for one in presences),
+        presences=presences,
+        valued=tuple((one.field, one.check, one) for one in rules if one.rule.word not in _JUDGE_ABSENCE),
+        counted=counted,
+    )
 
 
 def _severity(rule: Rule, codelists: Mapping[str, CodeList]) -> Severity:
@@ -187,17 +202,24 @@ def _resolve(path: str) -> tuple[str, str, bool]:
     raise ProfileError(f"no field is called {path}")
 
 
-def _conditions(rule: Rule, scope: str, codelists: Mapping[str, CodeList]) -> Condition | None:
-    made = [_condition(one, scope, codelists) for one in rule.when]
-    if not made:
-        return None
-    if len(made) == 1:
-        return made[0]
-    return lambda block, root: all(one(block, root) for one in made)
+def _conditions(rule: Rule, scope: str, codelists: Mapping[str, CodeList]) -> tuple[Condition | None, Condition | None]:
+    """A rule's conditions on the whole declaration, and those on the item of the list that the rule is about."""
+    whole: list[Condition] = []
+    own: list[Condition] = []
+    for spec in rule.when:
+        made, of_item = _condition(spec, scope, codelists)
+        (own if of_item else whole).append(made)
+    return _all(whole), _all(own)
 
 
-def _condition(spec: Mapping[str, Any], scope: str, codelists: Mapping[str, CodeList]) -> Condition:
-    """One condition: a path, one word with its argument, perhaps ``not = true``."""
+def _all(conditions: Sequence[Condition]) -> Condition | None:
+    if len(conditions) > 1:
+        return lambda block, root: all(one(block, root) for one in conditions)
+    return conditions[0] if conditions else None
+
+
+def _condition(spec: Mapping[str, Any], scope: str, codelists: Mapping[str, CodeList]) -> tuple[Condition, bool]:
+    """One condition (a path, one word with its argument, perhaps ``not = true``), and whether it is on the item."""
     spec = dict(spec)
     path, negated = spec.pop("path", ""), spec.pop("not", False)
     if len(spec) != 1:
@@ -211,16 +233,16 @@ def _condition(spec: Mapping[str, Any], scope: str, codelists: Mapping[str, Code
     name = CONDITION_ARGUMENT[word]
     args = argument if name is None and isinstance(argument, dict) else {name: argument} if name else {}
     check = WORDS[word](_arguments(word, args), codelists)
-    empty_holds = word == "absent"
+    when_empty = (word == "absent") is not negated
 
-    def holds(block: Fields, root: Fields) -> bool:
-        here = block if each or (own and own == scope) else root.get(own, _EMPTY) if own else root
-        value = here.get(field)
-        if value is None or value == ():
-            return empty_holds is not negated
-        return check(value, here, root) is not negated
+    def of_item(block: Fields, root: Fields) -> bool:
+        value = block.get(field)
+        return when_empty if value is None or value == () else check(value, block, root) is not negated
 
-    return holds
+    def of_declaration(_block: Fields, root: Fields) -> bool:
+        return of_item(root.get(own, _EMPTY) if own else root, root)
+
+    return (of_item, True) if each else (of_declaration, False)
 
 
 def _check(rule: Rule, codelists: Mapping[str, CodeList]) -> Check:
@@ -247,4 +269,4 @@ def _collective(rule: Rule, severity: Severity, scope: str, field: str, each: bo
     if not each:
         raise ProfileError(f"{rule.word} is for a field of each item, list[].field")
     check = COLLECTIVE[rule.word](_arguments(rule.word, rule.args), scope, field)
-    return _Collective(rule, severity, _conditions(rule, "", {}), check)
+    return _Collective(rule, severity, _conditions(rule, "", {})[0], check)

@@ -27,6 +27,11 @@ class Series:
         """Numbers in the series: 9999 without a prefix, 9 with three characters of prefix."""
         return int(10 ** (SERIAL_LENGTH - len(self.prefix))) - 1
 
+    @property
+    def blank(self) -> str:
+        """What stands for a number of the series until one is drawn: serial 0, which is never given."""
+        return self.number(0)
+
     def number(self, serial: int) -> str:
         """The certificate number of `serial`, which counts from 1. Raises SeriesFull beyond the capacity."""
         if serial > self.capacity:

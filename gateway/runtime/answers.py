@@ -39,6 +39,10 @@ class Answer:
         body = _on_file(Verdict.ACCEPTED, certificate_id, number, revision, certificate_type, reference, warnings)
         return cls(Verdict.ACCEPTED, body)
 
+    def numbered(self, blank: str, number: str) -> "Answer":
+        """The same answer with the number that was drawn, in place of the `blank` it was written with."""
+        return Answer(self.verdict, self.body.replace(blank.encode(), number.encode(), 1))
+
     @classmethod
     def duplicate(
         cls, known: Known, certificate_type: str, reference: str | None, warnings: tuple[Fault, ...]

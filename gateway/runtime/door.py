@@ -1,20 +1,22 @@
 """The one door: every way in calls `Door.submit`. Bytes in, an answer out; what is accepted is durable.
 
-Examining a document is CPU work and touches nothing; requests that arrive together are then committed together, in one
-transaction that reads what is on file, judges (`runtime.judgement`), draws numbers last and appends to the log.
+Examining a document is CPU work and touches nothing; requests that arrive together are then committed together: those
+that are plainly new in one step (`runtime.opening`), all others in one transaction that reads what is on file, judges
+(`runtime.judgement`), draws numbers last and appends to the log.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gateway.core.faults import Fault, Refused, Severity, in_order
 from gateway.ports import Clock, Dialect, MessageCodec, Place, Reading, Unavailable
 from gateway.runtime import door_faults
 from gateway.runtime.answers import Answer
 from gateway.runtime.judgement import Judgement
+from gateway.runtime.opening import common, opened
 from gateway.runtime.submission import Client as Client
 from gateway.runtime.submission import Examined, Rejected, content
 from gateway.runtime.submission import Submission as Submission
@@ -38,6 +40,9 @@ class Checks(Protocol):
 class _Waiting:
     examined: Examined
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+Write: TypeAlias = Callable[[list[Examined]], Awaitable[list[Answer]]]
 
 
 class Door:
@@ -131,9 +136,17 @@ class Door:
             _fail(left, Unavailable("the door is closing"))
 
     async def _answer(self, batch: list[_Waiting]) -> None:
-        """Answers for all; where a batch breaks for a reason of ours, the halves find the one that breaks it."""
+        """Those that are plainly new in one step; then the others, and who of the first turned out to be special."""
+        plain = common([waiting.examined for waiting in batch])
+        await self._commit([waiting for waiting, new in zip(batch, plain, strict=True) if new], self._opened)
+        await self._commit([waiting for waiting in batch if not waiting.answer.done()], self._judged)
+
+    async def _commit(self, batch: list[_Waiting], write: Write) -> None:
+        """Write and answer; where a batch breaks for a reason of ours, the halves find the one that breaks it."""
+        if not batch:
+            return
         try:
-            answers = await self._commit([waiting.examined for waiting in batch])
+            answers = await write([waiting.examined for waiting in batch])
         except Unavailable as trouble:
             _fail(batch, trouble)
         except Exception as error:
@@ -141,15 +154,23 @@ class Door:
                 _fail(batch, error)
                 return
             middle = len(batch) // 2
-            await self._answer(batch[:middle])
-            await self._answer(batch[middle:])
+            await self._commit(batch[:middle], write)
+            await self._commit(batch[middle:], write)
         else:
-            for waiting, answer in zip(batch, answers, strict=True):
+            for waiting, answer in zip(batch, answers, strict=False):
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
 
-    async def _commit(self, batch: list[Examined]) -> list[Answer]:
-        """One transaction; run again when somebody else wrote the same key first, or its outcome is unknown."""
+    async def _opened(self, batch: list[Examined]) -> list[Answer]:
+        """The short way; no answers when it is not for this batch, or its outcome is unknown."""
+        try:
+            return await opened(self._store, self._codec, self._clock, batch) or []
+        except Collision:
+            return []
+
+    async def _judged(self, batch: list[Examined]) -> list[Answer]:
+        """The careful way, in one transaction that looks at everything on file. Run again when somebody else wrote the
+        same key first, or the outcome of the commit is unknown."""
         for attempt in range(TRIES):
             try:
                 async with self._store.door() as transaction:

@@ -7,17 +7,14 @@ from uuid import UUID
 import orjson
 
 from gateway.core.admission import Clash, Correction, Known, New, Prior, Repeated, Replay, admit
-from gateway.core.envelope import headers
-from gateway.core.messages import DeclarationAccepted
 from gateway.core.numbers import Series, series
 from gateway.ports import Clock, Message, MessageCodec
-from gateway.runtime import door_faults
+from gateway.runtime import accepting, door_faults
 from gateway.runtime.answers import Answer, clash_fault
 from gateway.runtime.ids import new_id
 from gateway.runtime.submission import Examined
 from gateway.storage import Admitted, DoorTransaction, Repetition
 
-ACCEPTED = "origin.declaration.accepted.v1"
 PENDING = b""
 """The answer of an earlier member of the same batch: not written yet."""
 
@@ -184,63 +181,10 @@ class Judgement:
         return answer
 
     def _accept(self, item: Examined, known: Known) -> Answer:
-        fields, submission = item.fields, item.submission
-        answer = Answer.accepted(
-            known.certificate_id,
-            known.number,
-            known.revision,
-            fields["certificate_type"],
-            item.reference,
-            item.warnings,
-        )
-        self._admitted.append(
-            Admitted(
-                client=submission.client.id,
-                key=item.key[1],
-                channel=submission.channel,
-                certificate_id=known.certificate_id,
-                number=known.number,
-                revision=known.revision,
-                certificate_type=fields["certificate_type"],
-                exporter=fields["exporter_code"],
-                applicant=fields["applicant_code"],
-                reference=item.reference,
-                invoice_no=fields.get("invoice_no"),
-                destination=fields.get("destination_code"),
-                raw=submission.body,
-                raw_sha256=item.raw_sha256,
-                media_type=submission.media_type,
-                content_sha256=item.content_sha256,
-                answer=answer.body,
-                at=self._now,
-            )
-        )
-        self._log.append(self._envelope(item, known))
+        answer = accepting.answer(item, known)
+        self._admitted.append(accepting.row(item, known, answer, self._now))
+        self._log.append(accepting.envelope(self._codec, item, known, self._now))
         return answer
-
-    def _envelope(self, item: Examined, known: Known) -> Message:
-        """The small message that starts, or corrects, a certificate's life."""
-        fields, submission = item.fields, item.submission
-        accepted = DeclarationAccepted(
-            message_id=new_id(self._now),
-            certificate_id=known.certificate_id,
-            number=known.number,
-            revision=known.revision,
-            certificate_type=fields["certificate_type"],
-            applies=fields["apply_type"] == "1",
-            exporter=fields["exporter_code"],
-            applicant=fields["applicant_code"],
-            client=submission.client.id,
-            reference=item.reference,
-            media_type=submission.media_type,
-            raw_sha256=item.raw_sha256,
-            content_sha256=item.content_sha256,
-            prints_itself=submission.client.prints_itself,
-            accepted_at=self._now,
-        )
-        subject = str(known.certificate_id)
-        attributes = headers("declaration.accepted", accepted.message_id, subject, self._now, "application/xml")
-        return Message(ACCEPTED, subject, self._codec.encode(accepted), attributes)
 
     def _remember(self, item: Examined, key: Key, certificate_id: UUID, answer: Answer) -> None:
         client, name = key

@@ -73,14 +73,14 @@ class Examined:
             return number
         return None
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
         """(client, key) under which the answer is remembered."""
         if self.submission.key:
             return self.submission.client.id, self.submission.key
         return self.content_key if self.number is None else (self.submission.client.id, f"sha256:{self.raw_sha256}")
 
-    @property
+    @cached_property
     def content_key(self) -> tuple[str, str]:
         """(client, content): without a number only the content tells that two documents are the same declaration."""
         return self.submission.client.id, f"content:{self.content_sha256}"

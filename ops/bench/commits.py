@@ -5,9 +5,8 @@ In the process (no HTTP), and by the batch route, beside what its raw parts one 
 
 import asyncio
 import http.client
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from itertools import count, islice
 from statistics import median
 from time import perf_counter
@@ -20,11 +19,12 @@ from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.codecs.xml import parser
 from adapters.postgres.pool import connect, create_pool
-from adapters.store.postgres import DoorSession, PostgresStore
+from adapters.store.postgres import PostgresStore
 from gateway.app import SystemClock
 from gateway.core.admission import Verdict
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import MAX_BATCH, Client, Door, Submission
+from gateway.storage import Fresh
 from ops.bench.documents import Template, endless, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of
 from ops.bench.gateway_process import gateways
@@ -43,16 +43,14 @@ LINES, SENDERS, PROCESSES = 500, 4, 2
 
 
 class Counting(PostgresStore):
-    """The store, counting its transactions at the door."""
+    """The store, counting the batches at the door."""
 
     batches = 0
 
-    @asynccontextmanager
-    async def door(self) -> AsyncIterator[DoorSession]:
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
         """One more."""
         self.batches += 1
-        async with super().door() as session:
-            yield session
+        return await super().open(fresh)
 
 
 async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figure]:

@@ -9,6 +9,7 @@ from adapters.bus.memory import MemoryLog
 from adapters.store.memory import MemoryStore
 from gateway.ports import Record
 from gateway.storage import Store
+from tests.contract.opening_suite import OpeningSuite
 from tests.contract.store_harness import Harness
 from tests.contract.store_suite import StoreSuite
 
@@ -38,5 +39,5 @@ def harness() -> Harness:
     return MemoryHarness()
 
 
-class TestMemoryStore(StoreSuite):
+class TestMemoryStore(StoreSuite, OpeningSuite):
     """Every promise."""

@@ -17,6 +17,7 @@ from adapters.store.vault import Vault
 from gateway.operations import Refusal
 from gateway.ports import Record
 from gateway.storage import Store, TurnWork
+from tests.contract.opening_suite import OpeningSuite
 from tests.contract.store_harness import (
     SERIES,
     Broken,
@@ -61,11 +62,23 @@ class Line:
         if self.wire.cut:
             self.connection.terminate()
         done = await self.connection.execute(statement, *arguments)
-        if statement == "COMMIT" and self.wire.lost:
+        if statement == "COMMIT":
+            self._perhaps_lost()
+        return done
+
+    async def fetchval(self, statement: str, *arguments: Any) -> Any:
+        """One statement that is its own transaction."""
+        if self.wire.cut:
+            self.connection.terminate()
+        value = await self.connection.fetchval(statement, *arguments)
+        self._perhaps_lost()
+        return value
+
+    def _perhaps_lost(self) -> None:
+        if self.wire.lost:
             self.wire.lost -= 1
             self.connection.terminate()
             raise ConnectionResetError
-        return done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
@@ -115,7 +128,7 @@ async def harness(database_url: str) -> AsyncIterator[PostgresHarness]:
         lent.terminate()
 
 
-class TestPostgresStore(StoreSuite):
+class TestPostgresStore(StoreSuite, OpeningSuite):
     """Every promise."""
 
 

@@ -234,5 +234,5 @@ def test_each_predicate(name: str, args: dict[str, Any], good: Any, bad: Any, ro
 def test_predicates_are_few_and_all_tried_and_used() -> None:
     assert {name for name, *_ in PREDICATE_CASES} == set(PREDICATES)
     assert len(PREDICATES) <= 17, "what a rule word can say needs no predicate"
-    used = {single.rule.predicate for one in load_checks().values() for group in one.groups for single in group.singles}
+    used = {rule.predicate for one in load_checks().values() for rule in one.rules}
     assert used - {""} == set(PREDICATES)

@@ -170,9 +170,7 @@ def test_an_unknown_type_is_one_fault_and_the_form_is_known() -> None:
 
 def test_no_sentence_of_a_rule_is_empty_and_all_have_a_source() -> None:
     for one in load_checks().values():
-        for rule in [single.rule for group in one.groups for single in group.singles] + [
-            x.rule for x in one.collectives
-        ]:
+        for rule in one.rules:
             assert rule.message.endswith("."), rule.id
             assert rule.remedy.endswith("."), rule.id
             assert rule.source

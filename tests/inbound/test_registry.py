@@ -85,3 +85,19 @@ async def test_away_is_unavailable_not_unknown(database_pool: asyncpg.Pool) -> N
     database_pool.terminate()
     with pytest.raises(Unavailable):
         await clients.authenticate(made.key)
+
+
+async def test_those_who_send_all_the_time_are_looked_up_together(database_pool: asyncpg.Pool) -> None:
+    now = [0.0]
+    clients = Clients(database_pool, monotonic=lambda: now[0])
+    steady, other, silent = [(await clients.add(name, USCC)).key for name in ("erp-1", "erp-2", "erp-3")]
+    for key in (steady, other, silent):
+        assert await clients.authenticate(key)
+    now[0] = 1.1
+    assert await clients.authenticate(steady)  # asks for all three: each was asked for in the second before
+    now[0] = 1.2
+    await database_pool.execute("DROP TABLE origin.client CASCADE")
+    assert await clients.authenticate(other)
+    now[0] = 2.15
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await clients.authenticate(silent)

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.core.messages import DeclarationAccepted
 from gateway.ports import Unavailable
+from gateway.runtime.accepting import ACCEPTED
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Door
-from gateway.runtime.judgement import ACCEPTED
 from renderers.fonts import missing
 from tests.runtime.house import DIALECTS, ENTERPRISE, ERP, JSON, XML, House, document, example
 

@@ -37,7 +37,7 @@ class Place:
         store = PostgresStore(self.pool, lambda topics: None)
         door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), self.clock, lambda text: frozenset())
         examined = [door.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)]
-        answers = [answer.content for answer in await door._commit(examined)]
+        answers = [answer.content for answer in await door._judged(examined)]
         await self.turn.handle(await self.log())
         return [(UUID(answer["id"]), answer["number"]) for answer in answers]
 
@@ -116,7 +116,7 @@ async def test_a_declaration_whose_bytes_are_gone_waits_alone(database_pool: asy
     door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), place.clock, lambda text: frozenset())
     before = len(await place.log())
     examined = [door.examine(Submission(ERP, JSON, document(marks=f"LOST {n}"), "http")) for n in range(2)]
-    answers = [answer.content for answer in await door._commit(examined)]
+    answers = [answer.content for answer in await door._judged(examined)]
     lost = hashlib.sha256(document(marks="LOST 0")).digest()
     await database_pool.execute("DELETE FROM origin.blob WHERE sha256 = $1", lost)
     records = await place.log()

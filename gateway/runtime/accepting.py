@@ -1,0 +1,70 @@
+"""What an accepted declaration leaves behind: its row, and the small message that starts or corrects a life."""
+
+from datetime import datetime
+
+from gateway.core.admission import Known
+from gateway.core.envelope import headers
+from gateway.core.messages import DeclarationAccepted
+from gateway.ports import Message, MessageCodec
+from gateway.runtime.answers import Answer
+from gateway.runtime.ids import new_id
+from gateway.runtime.submission import Examined
+from gateway.storage import Admitted
+
+ACCEPTED = "origin.declaration.accepted.v1"
+
+
+def answer(item: Examined, known: Known) -> Answer:
+    """The sender's answer: accepted, under this number."""
+    kind = item.fields["certificate_type"]
+    return Answer.accepted(known.certificate_id, known.number, known.revision, kind, item.reference, item.warnings)
+
+
+def row(item: Examined, known: Known, given: Answer, now: datetime) -> Admitted:
+    """What is written of it."""
+    fields, submission = item.fields, item.submission
+    return Admitted(
+        client=submission.client.id,
+        key=item.key[1],
+        channel=submission.channel,
+        certificate_id=known.certificate_id,
+        number=known.number,
+        revision=known.revision,
+        certificate_type=fields["certificate_type"],
+        exporter=fields["exporter_code"],
+        applicant=fields["applicant_code"],
+        reference=item.reference,
+        invoice_no=fields.get("invoice_no"),
+        destination=fields.get("destination_code"),
+        raw=submission.body,
+        raw_sha256=item.raw_sha256,
+        media_type=submission.media_type,
+        content_sha256=item.content_sha256,
+        answer=given.body,
+        at=now,
+    )
+
+
+def envelope(codec: MessageCodec, item: Examined, known: Known, now: datetime) -> Message:
+    """The small message that starts, or corrects, a certificate's life."""
+    fields, submission = item.fields, item.submission
+    accepted = DeclarationAccepted(
+        message_id=new_id(now),
+        certificate_id=known.certificate_id,
+        number=known.number,
+        revision=known.revision,
+        certificate_type=fields["certificate_type"],
+        applies=fields["apply_type"] == "1",
+        exporter=fields["exporter_code"],
+        applicant=fields["applicant_code"],
+        client=submission.client.id,
+        reference=item.reference,
+        media_type=submission.media_type,
+        raw_sha256=item.raw_sha256,
+        content_sha256=item.content_sha256,
+        prints_itself=submission.client.prints_itself,
+        accepted_at=now,
+    )
+    subject = str(known.certificate_id)
+    attributes = headers("declaration.accepted", accepted.message_id, subject, now, "application/xml")
+    return Message(ACCEPTED, subject, codec.encode(accepted), attributes)

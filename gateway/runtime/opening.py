@@ -1,0 +1,50 @@
+"""The door's common case: declarations nobody has seen before, which want a number. One step writes them all.
+
+Whatever is special goes the careful way (`runtime.judgement`), and so does a batch that turns out not to be common.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.core.admission import Known
+from gateway.core.numbers import Series, series
+from gateway.ports import Clock, MessageCodec
+from gateway.runtime import accepting
+from gateway.runtime.answers import Answer
+from gateway.runtime.ids import new_id
+from gateway.runtime.submission import Examined
+from gateway.storage import Fresh, Store
+
+
+def common(batch: Sequence[Examined]) -> list[bool]:
+    """Which of them bring no number of their own, and share no key with another of the batch."""
+    keys = Counter(key for item in batch for key in {item.key, item.content_key})
+    return [item.number is None and keys[item.key] == 1 and keys[item.content_key] == 1 for item in batch]
+
+
+async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequence[Examined]) -> list[Answer] | None:
+    """The answers, in order, everything they promise being written; None: they have to go the careful way.
+
+    Raises Collision and Unavailable.
+    """
+    now = clock.now()
+    wishes: dict[tuple[str, str, str], Series] = {}
+    answers: list[Answer] = []
+    fresh: list[Fresh] = []
+    for item in items:
+        fields, client = item.fields, item.submission.client
+        kind, exporter = fields["certificate_type"], fields["exporter_code"]
+        wanted = (kind, exporter, client.prefix)
+        wish = wishes.get(wanted)
+        if wish is None:
+            wish = wishes[wanted] = series(*wanted, now)
+        known = Known(new_id(now), wish.blank, fields["applicant_code"], 1, "accepted", item.content_sha256)
+        given = accepting.answer(item, known)
+        answers.append(given)
+        row, message = accepting.row(item, known, given, now), accepting.envelope(codec, item, known, now)
+        keys = (item.key[1],) if item.key == item.content_key else (item.key[1], item.content_key[1])
+        fresh.append(Fresh(row, keys, wish, message))
+    numbers = await store.open(fresh)
+    if numbers is None:
+        return None
+    return [given.numbered(one.row.number, number) for given, one, number in zip(answers, fresh, numbers, strict=True)]
