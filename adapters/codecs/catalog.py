@@ -66,6 +66,10 @@ class Schema:
             log: Any = self._lxml.error_log
             return tuple(SchemaError(e.line, e.type, e.path or "") for e in log)
 
+    def document(self) -> etree._Element:
+        """The schema's own text, parsed: for whoever makes something else of it."""
+        return parse(self._source)
+
     @cached_property
     def explained(self) -> "xmlschema.XMLSchema10":
         """The same schema in xmlschema: the second opinion on refused documents, built when first asked (50 ms)."""

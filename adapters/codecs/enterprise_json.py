@@ -22,7 +22,7 @@ from adapters.codecs.json_plain import plain
 from adapters.codecs.official import HEAD, SCHEMA, SECTION, model_place
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import presentable, trouble, unbroken
-from adapters.codecs.xml import parse, parse_own
+from adapters.codecs.xml import parse
 from gateway.core.declaration import Declaration, canonical
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
 from gateway.ports import Place, Reading
@@ -57,7 +57,7 @@ class EnterpriseJson:
         found = plain(content) if _is_plain_reference(reference) else None
         if found is not None:
             fields, names = found
-            if _names_once(raw, names) and self._schema.valid(parse_own(encode(fields))):
+            if _names_once(raw, names):
                 return Reading(fields, reference or None, locate)
         _check_names(content, raw)
         return self.read_closely(content, locate)
