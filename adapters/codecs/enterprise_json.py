@@ -130,9 +130,11 @@ def _load(raw: bytes) -> dict[str, Any]:
 
 
 def _names_once(raw: bytes, names: int) -> bool:
-    """No more names stand in the document than are in the object: none stands twice. May say no wrongly, not yes."""
-    apart = b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw
-    return not apart and raw.count(b'":') == names
+    """No more names stand in the document than are in the object: none stands twice. May say no wrongly, not yes.
+
+    A colon follows every name; those inside texts make it look closer: there a quote before a colon is escaped.
+    """
+    return raw.count(b":") == names or raw.translate(None, b" \t\r\n").count(b'":') == names
 
 
 def _is_plain_reference(reference: Any) -> bool:

@@ -31,6 +31,10 @@ class DoorLike(Protocol):
         """The answer to one document. Raises Unavailable."""
         ...
 
+    def enter(self, submission: Submission) -> Answer | asyncio.Future[Answer]:
+        """The same for one who has many: a refusal at once, or the answer to come. Raises Unavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -98,7 +102,7 @@ class LineBatch:
         self._door = door
         self._sender = sender
         self._max_line = max_line
-        self._answers: list[tuple[int, asyncio.Task[Answer] | Answer]] = []
+        self._answers: list[tuple[int, asyncio.Future[Answer] | Answer | Trouble]] = []
 
     @property
     def full(self) -> bool:
@@ -113,13 +117,25 @@ class LineBatch:
         sender = self._sender
         key = None if sender.key is None else f"{sender.key}/{line.number}"
         submission = Submission(sender.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
-        self._answers.append((line.number, asyncio.create_task(self._door.submit(submission))))
+        self._answers.append((line.number, self._entered(submission)))
+
+    def _entered(self, submission: Submission) -> asyncio.Future[Answer] | Answer | Trouble:
+        try:
+            return self._door.enter(submission)
+        except Unavailable:
+            return Trouble.UNAVAILABLE
+        except Exception as error:
+            return self._broke(error)
+
+    def _broke(self, error: Exception) -> Trouble:
+        log.error("line.broke", client=self._sender.client.id, exc_info=error)
+        return Trouble.INTERNAL
 
     async def answers(self) -> AsyncIterator[tuple[int, Answer | Trouble]]:
         """(line, answer) in order, once all are there. A line that met trouble harms no other."""
         await self.abandon()
         for number, waiting in self._answers:
-            if isinstance(waiting, Answer):
+            if isinstance(waiting, Answer | Trouble):
                 yield number, waiting
                 continue
             try:
@@ -127,12 +143,13 @@ class LineBatch:
             except Unavailable:
                 yield number, Trouble.UNAVAILABLE
             except Exception as error:
-                log.error("line.broke", client=self._sender.client.id, exc_info=error)
-                yield number, Trouble.INTERNAL
+                yield number, self._broke(error)
 
     async def abandon(self) -> None:
         """Wait for what was submitted, whether or not anybody still wants to know."""
-        await asyncio.gather(*(t for _, t in self._answers if isinstance(t, asyncio.Task)), return_exceptions=True)
+        await asyncio.gather(
+            *(one for _, one in self._answers if isinstance(one, asyncio.Future)), return_exceptions=True
+        )
 
 
 def verdict_line(number: int, answer: Answer | Trouble) -> bytes:

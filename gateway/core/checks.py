@@ -84,6 +84,8 @@ class _Group:
     """Rules on a value, where there is one. Plain tuples: this is the inner loop of the door."""
     counted: tuple[_Single, ...]
     """Rules that judge an absent value too."""
+    only_presence: bool
+    """There are no others than `presences`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class Checks:
                 _judge(group, fields, fields, (), found)
             elif group.is_list:
                 for index, block in enumerate(fields.get(scope, ())):
+                    if group.only_presence and group.required <= block.keys():
+                        continue
                     if group.own is None or group.own(block, fields):
                         _judge(group, block, fields, (scope, index), found)
             else:
@@ -169,6 +173,7 @@ def _group(scope: str, rules: Sequence[_Single], codelists: Mapping[str, CodeLis
     """An absent text is not in the block at all; a list is always there, perhaps empty, and is looked at."""
     whole, own = _conditions(rules[0].rule, scope, codelists)
     presences = tuple(one for one in rules if one.rule.word == "present" and one.field not in _LISTS)
+    valued = tuple((one.field, one.check, one) for one in rules if one.rule.word not in _JUDGE_ABSENCE)
     counted = tuple(one for one in rules if one.rule.word in _JUDGE_ABSENCE and one not in presences)
     return _Group(
         scope=scope,
@@ -177,8 +182,9 @@ def _group(scope: str, rules: Sequence[_Single], codelists: Mapping[str, CodeLis
         own=own,
         required=frozenset(one.field for one in presences),
         presences=presences,
-        valued=tuple((one.field, one.check, one) for one in rules if one.rule.word not in _JUDGE_ABSENCE),
+        valued=valued,
         counted=counted,
+        only_presence=not valued and not counted,
     )
 
 

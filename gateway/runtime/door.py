@@ -72,6 +72,11 @@ class Door:
 
     async def submit(self, submission: Submission) -> Answer:
         """The answer to one document. Raises Unavailable when the database is away: nothing was accepted then."""
+        entered = self.enter(submission)
+        return entered if isinstance(entered, Answer) else await entered
+
+    def enter(self, submission: Submission) -> "Answer | asyncio.Future[Answer]":
+        """The same for one who has many: a refusal at once, or the answer to come. Raises Unavailable."""
         try:
             examined = self.examine(submission)
         except Rejected as refusal:
@@ -83,7 +88,7 @@ class Door:
         waiting = _Waiting(examined)
         self._waiting.append(waiting)
         self._arrived.set()
-        return await waiting.answer
+        return waiting.answer
 
     def examine(self, submission: Submission) -> Examined:
         """Everything that can be said of a document without the database. Raises Refused with every fault."""

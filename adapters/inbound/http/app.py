@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from adapters.inbound.http import admin, docs, reads
 from adapters.inbound.http.batch import Batches
-from adapters.inbound.http.intake import BODY_SECONDS, PATH, DoorLike, Intake, slow
+from adapters.inbound.http.intake import BODY_SECONDS, PATH, Intake, slow
 from adapters.inbound.http.problem import (
     JSON,
     PROBLEM,
@@ -29,6 +29,7 @@ from adapters.inbound.http.problem import (
     unauthorized,
     unavailable,
 )
+from adapters.inbound.lines import DoorLike
 from gateway.operations import Operations, Refusal
 from gateway.ports import Clock, Unavailable
 from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed

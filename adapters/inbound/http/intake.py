@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -23,6 +23,7 @@ from adapters.inbound.http.problem import (
     unauthorized,
     unavailable,
 )
+from adapters.inbound.lines import STATUS, DoorLike
 from gateway.core.admission import Verdict
 from gateway.core.faults import Severity
 from gateway.ports import Unavailable
@@ -45,17 +46,8 @@ MOST_IN_FLIGHT: Final = 2000
 DRAIN_BYTES: Final = 64 << 20
 DRAIN_SECONDS: Final = 5.0
 MAX_TEXT: Final = 255
-STATUS: Final = {Verdict.ACCEPTED: 202, Verdict.DUPLICATE: 200, Verdict.CONFLICT: 409, Verdict.REFUSED: 422}
 
 log = structlog.get_logger("adapters.inbound.http")
-
-
-class DoorLike(Protocol):
-    """The door, as a way in sees it."""
-
-    async def submit(self, submission: Submission) -> Answer:
-        """The answer to one document. Raises Unavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
