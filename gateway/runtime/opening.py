@@ -17,9 +17,22 @@ from gateway.storage import Fresh, Store
 
 
 def common(batch: Sequence[Examined]) -> list[bool]:
-    """Which of them bring no number of their own, and share no key with another of the batch."""
+    """Which of them bring no number of their own, share no key with another of the batch, and can't be given a number
+    that another of the batch brings along."""
     keys = Counter(key for item in batch for key in {item.key, item.content_key})
-    return [item.number is None and keys[item.key] == 1 and keys[item.content_key] == 1 for item in batch]
+    brought = {_organisation(item) for item in batch if item.number}
+    return [
+        item.number is None
+        and keys[item.key] == 1
+        and keys[item.content_key] == 1
+        and (not brought or _organisation(item) not in brought)
+        for item in batch
+    ]
+
+
+def _organisation(item: Examined) -> tuple[str, str]:
+    """Whose numbers, and of which type."""
+    return item.fields["exporter_code"], item.fields["certificate_type"]
 
 
 async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequence[Examined]) -> list[Answer] | None:

@@ -108,6 +108,14 @@ async def test_members_of_a_batch_see_each_other_and_own_numbers_are_stepped_ove
     assert len(house.on(ACCEPTED)) == 3
 
 
+async def test_who_wants_a_number_is_not_given_the_one_that_another_of_the_batch_brings() -> None:
+    house = House()
+    bodies = [document(invoice_no="A"), document(invoice_no="B"), document(invoice_no="C", number="C26MA9XYD0C20001")]
+    async with house.open():
+        answers = await asyncio.gather(*(house.submit(body) for body in bodies))
+    assert [answer.content["number"][-4:] for answer in answers] == ["0002", "0003", "0001"]
+
+
 async def test_a_malformed_number_is_replaced_and_the_sender_is_warned() -> None:
     house = House()
     async with house.open():
