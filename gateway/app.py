@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import ipaddress
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,40 +13,56 @@ from typing import Self
 
 import asyncpg
 import structlog
-from prometheus_client import CollectorRegistry, Info
+from prometheus_client import CollectorRegistry
 
+from adapters.bus.kafka import KafkaBus
+from adapters.bus.kafka_lag import Lags
+from adapters.bus.kafka_listing import on_the_cluster
 from adapters.bus.log import declare
 from adapters.bus.postgres import PostgresBus
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.feeds.sse import StatusStream
+from adapters.inbound.bus import BusIntake
+from adapters.inbound.customs_link import GROUP as LINK_GROUP
+from adapters.inbound.customs_link import CustomsIn, CustomsOut
 from adapters.inbound.folder import HotFolders
 from adapters.inbound.http.app import Application, Deps, create_app
 from adapters.inbound.http.server import HttpServer, listen
-from adapters.inbound.metrics import IntakeMetrics
+from adapters.inbound.metrics import IntakeMetrics, LinkMetrics
 from adapters.postgres.embedded import Embedded
 from adapters.postgres.migrate import migrate
 from adapters.postgres.pool import check_server, connect, create_pool
 from adapters.printers.spool import SpoolPrinter
+from adapters.store.audit import PostgresDays
 from adapters.store.blobs import PostgresBlobs
 from adapters.store.clients import Clients
+from adapters.store.dead_letters import PostgresDeadLetters
 from adapters.store.postgres import PostgresStore
 from adapters.store.rooms import Files, PrintClaims
 from adapters.store.vault import Vault
 from adapters.store.views import Views
-from gateway import keyfile
+from gateway import broker, keyfile
+from gateway.core.overdue import Rules, RulesRefused, load_rules
+from gateway.counted_door import CountedDoor
 from gateway.desk import Desk
-from gateway.gauges import watch
+from gateway.gauges import watch, watch_broker
 from gateway.health import examine, troubles
 from gateway.inlet import GatewayInlet
-from gateway.metrics import Metrics
-from gateway.ports import Dialect, Unavailable
-from gateway.runtime.catalog import ProfileChecks
+from gateway.jobs import HARD_END, Jobs
+from gateway.metrics import GROUPS, Metrics, about_the_process
+from gateway.operations import Refusal
+from gateway.ports import Bus, Dialect, Unavailable
+from gateway.probes import Probes
+from gateway.runtime.catalog import ProfileChecks, load_overdue
 from gateway.runtime.consume import consume
+from gateway.runtime.dead_letters import Opener
 from gateway.runtime.door import Door
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import PrintRoom
+from gateway.runtime.relay import Relay
+from gateway.runtime.sealing import seal_days
 from gateway.runtime.turn import LISTENS, Turn
 from gateway.settings import Role, Settings
 from gateway.storage import Collision
@@ -103,13 +120,19 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 class Gateway:
     """A gateway process with its roles. Use as an async context manager; `run` returns when `stop` was asked for."""
 
-    def __init__(self, settings: Settings, *, shared_port: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, shared_port: bool = False, last_resort: Callable[[], None] | None = None
+    ) -> None:
+        """`last_resort` ends the process; called, from a thread, when `stop` has not led to the end in HARD_END."""
         self.settings = settings
+        self._last_resort = last_resort
+        self._hard_end: threading.Timer | None = None
         self.port = settings.port
+        self.metrics_port = settings.metrics_port
         self._shared_port = shared_port
         self._stack = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
-        self._jobs: list[tuple[str, Callable[[], Coroutine[None, None, None]]]] = []
+        self._jobs = Jobs(self._stopping)
 
     async def __aenter__(self) -> Self:
         """Everything connected and wired; nothing runs yet."""
@@ -121,7 +144,14 @@ class Gateway:
             pool = await create_pool(place.pooled, largest=10, pooled=pooled)
             self._stack.push_async_callback(_close, pool)
             bus = await self._stack.enter_async_context(PostgresBus(pool, partial(connect, place.direct)))
-            self._wire(pool, bus, place)
+            registry = CollectorRegistry()
+            about_the_process(registry, settings.roles)
+            metrics = Metrics(registry)
+            carrier = await self._carrier(pool, bus, metrics)
+            vault = Vault(pool, keyfile.read_or_make(settings.master_key_path))
+            await _checked(vault)
+            self._wire(pool, bus, carrier, place, vault, registry, metrics)
+            self._watch(pool, carrier, registry, metrics)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -131,51 +161,85 @@ class Gateway:
         """Everything disconnected; the embedded database stopped."""
         await self._stack.aclose()
 
-    def _wire(self, pool: asyncpg.Pool, bus: PostgresBus, place: Database) -> None:
+    async def _carrier(self, pool: asyncpg.Pool, log_bus: PostgresBus, metrics: Metrics) -> Bus:
+        """What consumers read: the log itself, or the Kafka cluster that the relay carries it to."""
+        cluster = broker.cluster(self.settings)
+        if cluster is None:
+            return log_bus
+        # The client tells every try, ten a second while a broker is away; we tell the start and the end of it.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        kafka = KafkaBus(
+            cluster, PostgresBlobs(pool), progress=lambda group: metrics.progress.labels(group).set_to_current_time()
+        )
+        return await self._stack.enter_async_context(kafka)
+
+    def _wire(
+        self,
+        pool: asyncpg.Pool,
+        bus: PostgresBus,
+        carrier: Bus,
+        place: Database,
+        vault: Vault,
+        registry: CollectorRegistry,
+        metrics: Metrics,
+    ) -> None:
+        """`bus`: the log, which every writer writes to in its transaction; `carrier`: what every consumer reads."""
+        readers = self._jobs.readers(carrier)
         settings, clock, codec = self.settings, SystemClock(), GatewayCodec()
         self.bus, self.clock = bus, clock
-        registry = CollectorRegistry()
-        Info("origin_build", "What runs.", registry=registry).info({"pid": str(os.getpid())})
-        metrics = Metrics(registry)
         store = PostgresStore(pool, bus.wake)
         blobs = PostgresBlobs(pool)
+        dead = PostgresDeadLetters(pool, bus.wake)
         dialects: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
-        turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics)
-        vault = Vault(pool, keyfile.read_or_make(settings.master_key_path))
+        turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics, _overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
-            self._jobs.append(("turn", lambda: consume(bus, "turn", LISTENS, turn.handle, metrics)))
-            self._jobs.append(("timers", lambda: _timers(turn)))
+            self._jobs.add(
+                "turn", lambda: consume(readers, "turn", LISTENS, metrics.timed("turn", turn.handle), metrics)
+            )
+            self._jobs.add("timers", lambda: _timers(turn, self._stopping), end=lambda: None)
+            self._jobs.add("day seal", lambda: seal_days(PostgresDays(pool), clock))
+        if Role.RELAY in roles and carrier is not bus:
+            self._jobs.add("relay", Relay(self._jobs.readers(bus), carrier, bus.on_the_log, metrics).run)
         if Role.RENDER in roles:
             renderer = Renderer()
             renderer.warm()
             files = Files(pool, bus.wake)
-            studio = RenderRoom(renderer, vault, files, blobs, codec, codec, clock, metrics)
-            self._jobs.append(
-                ("render", lambda: consume(bus, "render", (RENDER_JOBS,), studio.handle, metrics, max_records=20))
+            studio = RenderRoom(renderer, vault, files, blobs, codec, codec, clock, metrics, dead)
+            self._jobs.add(
+                "render", lambda: consume(readers, "render", (RENDER_JOBS,), studio.handle, metrics, max_records=20)
             )
         if Role.PRINT in roles:
             claims = PrintClaims(pool, bus.wake)
             printer = SpoolPrinter(settings.spool_path)
-            room = PrintRoom(printer.name, printer, claims, blobs, codec, codec, clock, metrics)
-            self._jobs.append(
-                ("print", lambda: consume(bus, "print", (PRINT_JOBS,), room.handle, metrics, max_records=20))
+            room = PrintRoom(printer.name, printer, claims, blobs, codec, codec, clock, metrics, dead)
+            self._jobs.add(
+                "print", lambda: consume(readers, "print", (PRINT_JOBS,), room.handle, metrics, max_records=20)
             )
+        if Role.CUSTOMS_LINK in roles and settings.customs_folder is not None:
+            boxes, counted = settings.customs_folder, LinkMetrics(registry)
+            opener = Opener(LINK_GROUP, dead, clock, metrics)
+            self._jobs.add("customs-link", CustomsOut(boxes, readers, opener, clock, metrics, counted).run)
+            settle = settings.folder_settle_seconds
+            inbox = CustomsIn(boxes, carrier, codec, clock, metrics, counted, settle=settle)
+            self._jobs.add("customs-inbox", inbox.run, end=inbox.stop)
         if Role.CUSTOMS_SIMULATOR in roles:
             from simulators.customs.ledger import Ledger
             from simulators.customs.simulator import CustomsSimulator
 
             ledger = Ledger(settings.data / "customs-register.sqlite")
             self._stack.callback(ledger.close)
-            self._jobs.append(("customs-simulator", CustomsSimulator(bus, clock, ledger=ledger).run))
+            self._jobs.add("customs-simulator", CustomsSimulator(readers, clock, ledger=ledger).run)
         if Role.INTAKE in roles:
-            door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, settings.max_bytes)
+            opening = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, settings.max_bytes)
+            door = CountedDoor(opening, metrics)
             clients = Clients(pool)
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
-            desk = Desk(
-                clients, vault, store, turn, clock, partial(examine, settings, pool, place.embedded, vault, clients)
-            )
+            doctor = partial(examine, settings, pool, place.embedded, vault, clients)
+            desk = Desk(clients, vault, store, turn, clock, doctor, dead, carrier, self.stop)
+            there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
+            on_bus = BusIntake(readers, door, clients, dead, clock, intake, metrics, there)
             deps = Deps(
                 door=door,
                 clients=clients,
@@ -191,7 +255,8 @@ class Gateway:
                 max_bytes=settings.max_bytes,
             )
             self._listen(create_app(deps))
-            self._jobs += [("door", door.run), ("feed", feed.run)]
+            for name, run in (("door", opening.run), ("feed", feed.run), ("bus", on_bus.run)):
+                self._jobs.add(name, run)
             if settings.folder_root:
                 folders = HotFolders(
                     settings.folder_root,
@@ -201,8 +266,25 @@ class Gateway:
                     max_bytes=settings.max_bytes,
                     settle=settings.folder_settle_seconds,
                 )
-                self._jobs.append(("folder", folders.run))
-        self._jobs.append(("gauges", lambda: watch(pool, metrics)))
+                self._jobs.add("folder", folders.run, end=folders.stop)
+
+    def _watch(self, pool: asyncpg.Pool, carrier: Bus, registry: CollectorRegistry, metrics: Metrics) -> None:
+        """What whoever is on call looks at, in every process whatever its roles."""
+        settings, on_kafka = self.settings, isinstance(carrier, KafkaBus)
+        self._jobs.add("gauges", lambda: watch(pool, metrics, settings.data, on_kafka=on_kafka))
+        if isinstance(carrier, KafkaBus):
+            lags = Lags(carrier.cluster, [group for group in GROUPS if group != "relay"])
+            self._stack.push_async_callback(lags.close)
+            self._jobs.add("lags", lambda: watch_broker(lags, metrics))
+        if settings.metrics_port is not None:
+
+            async def ready() -> Sequence[str]:
+                return ["The gateway is closing."] if self._stopping.is_set() else await troubles(pool)
+
+            probes = Probes(settings.host, settings.metrics_port, registry, ready)
+            self._stack.push_async_callback(asyncio.to_thread, probes.close)
+            self.metrics_port = probes.port
+            log.info("probes.listening", host=settings.host, port=probes.port)
 
     def _listen(self, app: Application) -> None:
         sock = listen(self.settings.host, self.settings.port, shared=self._shared_port)
@@ -211,54 +293,51 @@ class Gateway:
             # Without TLS, and with /metrics and the operator's routes: a person should have meant it.
             log.warning("http.exposed", host=self.settings.host, port=self.port)
         server = HttpServer(app, sock)
-
-        async def serve() -> None:
-            task = asyncio.create_task(server.run())
-            await self._stopping.wait()
-            server.stop()
-            await task
-
-        self._jobs.append(("http", serve))
+        # On a port of its own it goes on telling that it is not ready; on a shared one others answer at once.
+        self._jobs.add("http", server.run, end=server.stop if self._shared_port else server.drain, close=server.stop)
 
     def stop(self) -> None:
         """Ask for the end: drain, then leave. What is cut off is done again after the next start."""
         self._stopping.set()
+        if self._last_resort is not None and self._hard_end is None:
+            self._hard_end = threading.Timer(HARD_END, self._last_resort)
+            self._hard_end.daemon = True
+            self._hard_end.start()
 
     async def run(self) -> None:
         """Run every role until `stop`. A part that breaks ends the process: it starts again clean."""
         log.info("gateway.started", roles=[str(role) for role in self.settings.roles], port=self.port)
-        tasks = {asyncio.create_task(job(), name=name): name for name, job in self._jobs}
-        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            broken = [task for task in tasks if task in done and task.exception() is not None]
-            self._stopping.set()
-            if broken:
-                log.error("gateway.part_broke", role=tasks[broken[0]], exc_info=broken[0].exception())
-            http = [task for task, name in tasks.items() if name == "http" and not task.done()]
-            if http:
-                await asyncio.wait(http, timeout=25)
-            if broken:
-                error = broken[0].exception()
-                if error is not None:
-                    raise error
+            await self._jobs.run()
         finally:
-            stopping.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
             log.info("gateway.stopped")
 
 
-async def _timers(turn: Turn) -> None:
-    """Work the due dates, again and again."""
-    while True:
+def _overdue_rules(settings: Settings) -> Rules:
+    """What is overdue when: the operator's file, or the shipped one. Raises RulesRefused and OSError."""
+    path = settings.overdue_rules
+    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"))
+
+
+async def _checked(vault: Vault) -> None:
+    """Every process of one gateway has the same master key. Raises KeyFileRefused, Unavailable."""
+    try:
+        await vault.check()
+    except Refusal as refusal:
+        raise keyfile.KeyFileRefused(f"{refusal.message} {refusal.remedy}") from refusal
+
+
+async def _timers(turn: Turn, ending: asyncio.Event) -> None:
+    """Work the due dates, again and again, until the end is asked for."""
+    while not ending.is_set():
         try:
             worked = await turn.work_timers()
         except (Unavailable, Collision):
             worked = 0
         if not worked:
-            await asyncio.sleep(TICK)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await ending.wait()
 
 
 async def _close(pool: asyncpg.Pool) -> None:
@@ -276,4 +355,5 @@ def problems_at_start() -> tuple[type[Exception], ...]:
     from adapters.postgres.migrate import MigrationRefused
     from adapters.postgres.pool import ServerRefused
 
-    return EmbeddedError, MigrationRefused, ServerRefused, Unavailable, keyfile.KeyFileRefused, OSError
+    refused = (broker.BrokerRefused, keyfile.KeyFileRefused, RulesRefused)
+    return EmbeddedError, MigrationRefused, ServerRefused, Unavailable, *refused, OSError

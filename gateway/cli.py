@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from gateway import cli_certificates, cli_declare, cli_documents, cli_operator, cli_serve
+from gateway import (
+    cli_audit,
+    cli_certificates,
+    cli_customs,
+    cli_declare,
+    cli_dev,
+    cli_dlt,
+    cli_documents,
+    cli_drain,
+    cli_operator,
+    cli_serve,
+    cli_simulate,
+    cli_topics,
+)
 from gateway.cli_common import FAULTY, Stop, plain
 
 app = typer.Typer(
@@ -18,7 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for register in (cli_serve, cli_documents, cli_declare, cli_certificates, cli_operator):
+for register in (
+    cli_audit,
+    cli_serve,
+    cli_documents,
+    cli_declare,
+    cli_certificates,
+    cli_operator,
+    cli_dlt,
+    cli_drain,
+    cli_topics,
+    cli_customs,
+    cli_dev,
+    cli_simulate,
+):
     register.register(app)
 
 

@@ -38,6 +38,7 @@ def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: Js
     if as_json:
         dump(found)
         return
+    found["overdue"] = ", ".join(found["overdue"]) or None
     rows = [(name, when(value) if name.endswith("_at") else value) for name, value in found.items() if name != "papers"]
     for part, paper in found["papers"].items():
         rows.append(

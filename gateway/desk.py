@@ -11,9 +11,13 @@ from PIL import Image
 from stdnum.cn import uscc
 
 from adapters.store.clients import Clients
+from adapters.store.dead_letters import Kept, PostgresDeadLetters
 from adapters.store.vault import Vault
 from gateway.operations import (
     ClientItem,
+    DeadItem,
+    DeadMessage,
+    DeadState,
     Finding,
     ImageFacts,
     MarkItem,
@@ -21,14 +25,18 @@ from gateway.operations import (
     ParkedItem,
     ParkedMessage,
     Refusal,
+    Ruling,
 )
-from gateway.ports import Clock
+from gateway.ports import Bus, Clock, UnknownTopic
+from gateway.runtime import dead_letters
 from gateway.runtime.turn import Turn
 from gateway.storage import Parked, Store
 from renderers.layout import RenderRefused
 from renderers.sign import Signer
 from renderers.stamp import MAX_BYTES, Shape, enrol_handwriting, enrol_seal
 
+MOST_DEAD = 500
+"""Dead letters in one list."""
 VALID_FOR = timedelta(days=3650)
 """A seal without an end of validity: ten years (ours; the manual ties it to the operator's card certificate)."""
 
@@ -44,17 +52,28 @@ class Desk:
         turn: Turn,
         clock: Clock,
         examine: Callable[[], Awaitable[Sequence[Finding]]],
+        dead: PostgresDeadLetters,
+        bus: Bus,
+        end: Callable[[], None],
     ) -> None:
+        """`end` asks this process for its end."""
         self._clients = clients
         self._vault = vault
         self._store = store
         self._turn = turn
         self._clock = clock
         self._examine = examine
+        self._dead = dead
+        self._bus = bus
+        self._end = end
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool) -> NewClient:
+    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
         """A new client with its key."""
-        return await self._clients.add(name, enterprise, prefix, prints_itself)
+        return await self._clients.add(name, enterprise, prefix, prints_itself, bus)
+
+    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+        """Its topics are read, or not any more."""
+        return await self._clients.bus(name, wanted)
 
     async def client_list(self) -> Sequence[ClientItem]:
         """Every client."""
@@ -122,9 +141,51 @@ class Desk:
         """Handle parked messages again."""
         return await self._turn.replay(certificate_id)
 
+    async def dead_list(self, state: DeadState | None) -> Sequence[DeadItem]:
+        """Dead letters, oldest first."""
+        return [_dead(kept) for kept in await self._dead.list(state, MOST_DEAD)]
+
+    async def dead_show(self, identity: UUID) -> DeadMessage:
+        """One dead letter, whole."""
+        kept = await self._found(identity)
+        body = base64.b64encode(kept.letter.body).decode()
+        return DeadMessage(**dict(_dead(kept)), key=kept.letter.key, headers=kept.letter.headers, body=body)
+
+    async def dead_replay(self, identity: UUID, ruling: Ruling) -> DeadItem:
+        """Published first, then written down: a crash in between publishes it twice, which is in effect once."""
+        kept = await self._found(identity)
+        if kept.state != "waiting":
+            raise _decided()
+        try:
+            await self._bus.publish([dead_letters.again(kept.letter)])
+        except UnknownTopic:
+            raise Refusal("DLT-TOPIC", "Its topic is not there any more.", "Declare it, or discard this.") from None
+        return await self._decide(identity, "replayed", ruling)
+
+    async def dead_discard(self, identity: UUID, ruling: Ruling) -> DeadItem:
+        """The row stays, with the reason."""
+        await self._found(identity)
+        return await self._decide(identity, "discarded", ruling)
+
+    async def _found(self, identity: UUID) -> Kept:
+        kept = await self._dead.get(identity)
+        if kept is None:
+            raise Refusal("DLT-UNKNOWN", "There is no such dead letter.", "See origin dlt list.")
+        return kept
+
+    async def _decide(self, identity: UUID, state: DeadState, ruling: Ruling) -> DeadItem:
+        kept = await self._dead.decide(identity, state, ruling.by, ruling.reason, self._clock.now())
+        if kept is None:
+            raise _decided()
+        return _dead(kept)
+
     async def doctor(self) -> Sequence[Finding]:
         """What is reachable, what is missing, what to do."""
         return await self._examine()
+
+    async def drain(self) -> None:
+        """As SIGTERM does."""
+        self._end()
 
 
 def _enterprise(code: str) -> str:
@@ -170,4 +231,32 @@ def _row(parked: Parked) -> ParkedItem:
         reason=parked.reason,
         at=parked.at,
         size=len(parked.body),
+    )
+
+
+def _dead(kept: Kept) -> DeadItem:
+    letter = kept.letter
+    return DeadItem(
+        id=letter.id,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        group=letter.group,
+        code=letter.code,
+        detail=letter.detail,
+        attempts=letter.attempts,
+        at=letter.at,
+        size=kept.size,
+        state=kept.state,
+        decided_at=kept.decided_at,
+        decided_by=kept.decided_by,
+        reason=kept.reason,
+    )
+
+
+def _decided() -> Refusal:
+    return Refusal(
+        "DLT-DECIDED",
+        "Somebody has decided about this dead letter already.",
+        "origin dlt show tells who, when and why; one that died again has a new id.",
     )

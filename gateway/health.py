@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from adapters.bus import kafka_topics
+from adapters.inbound import customs_boxes
 from adapters.postgres.errors import is_passing
 from adapters.postgres.migrate import files
 from adapters.store.clients import Clients
 from adapters.store.vault import Vault
+from gateway import broker
 from gateway.operations import Finding
+from gateway.ports import Unavailable
 from gateway.settings import Settings
 
 PATIENCE = 3.0
+BROKER_PATIENCE = 10.0
+MOST_TOPICS = 20
+"""Topics that differ, of which each has a line."""
 LITTLE_ROOM = 1 << 30
 """Bytes free on the data directory's disk below which the doctor complains."""
 
@@ -42,6 +49,8 @@ async def examine(
     version = await pool.fetchval("SHOW server_version")
     findings = [Finding(about="database", ok=True, detail=f"PostgreSQL {version}, {kind}.")]
     findings.append(_room(settings))
+    findings += await _broker(settings, clients)
+    findings += await _customs(settings)
     findings += await _enrolled(vault, clients)
     parked = await pool.fetchval("SELECT count(*) FROM origin.parked")
     remedy = "Look at them: origin parked list." if parked else ""
@@ -49,7 +58,48 @@ async def examine(
     doubt = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt'")
     remedy = "Look at the paper, then origin confirm ID yes|no." if doubt else ""
     findings.append(Finding(about="prints in doubt", ok=not doubt, detail=f"{doubt} prints.", remedy=remedy))
+    late = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE overdue <> ''")
+    remedy = "Ask customs or the print room; origin status ID says what is missing." if late else ""
+    findings.append(Finding(about="overdue", ok=not late, detail=f"{late} certificates.", remedy=remedy))
     return findings
+
+
+async def _broker(settings: Settings, clients: Clients) -> list[Finding]:
+    """Does the Kafka cluster answer, and are its topics as declared? Nothing where there is none."""
+    cluster = broker.cluster(settings)
+    if cluster is None:
+        return []
+    try:
+        wanted = kafka_topics.declared(await clients.on_bus())
+        async with asyncio.timeout(BROKER_PATIENCE):
+            found = await kafka_topics.differences(cluster, wanted, settings.kafka_replication_factor)
+    except (Unavailable, TimeoutError) as trouble:
+        why = str(trouble) or "no answer"
+        detail = f"It does not answer, or refuses us ({why}); intake goes on, nothing else does."
+        return [Finding(about="kafka", ok=False, detail=detail, remedy="Check ORIGIN_KAFKA_BOOTSTRAP and the brokers.")]
+    findings = [Finding(about="kafka", ok=True, detail=f"{settings.kafka_bootstrap} answers.")]
+    if not found:
+        findings.append(Finding(about="topics", ok=True, detail=f"{len(wanted)} topics are as declared."))
+    for one in found[:MOST_TOPICS]:
+        there = f"{one.what}: declared {one.declared}{f', found {one.found}' if one.found else ''}."
+        findings.append(Finding(about=f"topic {one.topic}", ok=False, detail=there, remedy=one.remedy))
+    return findings
+
+
+async def _customs(settings: Settings) -> list[Finding]:
+    """The import client's folder, where one is set: it is there, and nothing lies aside."""
+    if settings.customs_folder is None:
+        return []
+    try:
+        async with asyncio.timeout(PATIENCE):
+            waiting, aside = await asyncio.to_thread(customs_boxes.counts, settings.customs_folder)
+    except (OSError, TimeoutError) as trouble:
+        detail = str(getattr(trouble, "strerror", None) or trouble) or "It does not answer"
+        remedy = "Mount the share, see ORIGIN_CUSTOMS_FOLDER; declarations wait meanwhile."
+        return [Finding(about="customs folder", ok=False, detail=f"{detail}.", remedy=remedy)]
+    detail = f"{waiting} files wait for the import client, {aside} could not be read."
+    remedy = "See InAside: the reason lies beside each file; to try again, move it to InBox." if aside else ""
+    return [Finding(about="customs folder", ok=not aside, detail=detail, remedy=remedy)]
 
 
 def _room(settings: Settings) -> Finding:

@@ -20,7 +20,7 @@ ALLOWED = frozenset(
         "id", "number", "type", "client", "enterprise", "channel", "verdict", "http", "method", "route", "codes",
         "topic", "group", "partition", "offset", "count", "batch", "attempt", "seconds", "bytes", "lines", "faults",
         "job", "part", "outcome", "printer", "message_id", "kind", "reason", "code",
-        "host", "port", "signal", "error", "places", "url_host",
+        "host", "port", "signal", "error", "places", "url_host", "neighbour",
     }
 )  # fmt: skip
 """Names of fields that may be logged. A name not here is dropped: add it with a thought to what it may hold."""

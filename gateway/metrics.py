@@ -1,16 +1,23 @@
 """The gateway's own metrics. Labels come from closed lists: never an id, a number or a name of a person."""
 
+import os
+import time
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
-from gateway.core.messages import Incoming
+from gateway.core.decision import EventKind
+from gateway.core.messages import Incoming, Reminder
 from gateway.ports import Record
-from gateway.storage import Stored
+from gateway.storage import DeadLetter, Stored
 
 STAGES = ("turn", "render", "print")
+NEIGHBOURS = ("database", "bus", "broker", "printer", "customs")
+CHANNELS = ("http", "folder", "bus")
+GROUPS = ("intake", "turn", "render", "print", "relay", "customs-link", "customs-simulator")
+"""Those who read topics, by the names of their consumer groups."""
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 log = structlog.get_logger()
@@ -30,23 +37,89 @@ class Metrics:
             "origin_stage_duration_seconds", "Work of one stage.", ("stage",), registry=registry, buckets=BUCKETS
         )
         self._away = Gauge("origin_neighbour_away", "1 while a worker backs off.", ("group",), registry=registry)
+        self._up = Gauge(
+            "origin_neighbour_up", "0 while a worker here can't reach it.", ("neighbour",), registry=registry
+        )
+        self._missed: dict[str, set[str]] = {neighbour: set() for neighbour in NEIGHBOURS}
+        for neighbour in NEIGHBOURS:
+            self._up.labels(neighbour).set(1)
+        self._dead = Counter(
+            "origin_dead_letters_total", "Records that nobody could read.", ("group",), registry=registry
+        )
         self.waiting = Gauge(
-            "origin_queue_oldest_age_seconds", "Age of the oldest unread message.", ("topic",), registry=registry
+            "origin_queue_oldest_age_seconds",
+            "Age of the oldest message this group has not handled.",
+            ("group", "topic"),
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "origin_consumer_lag_records",
+            "Messages this group has not handled.",
+            ("group", "topic"),
+            registry=registry,
+        )
+        self.progress = Gauge(
+            "origin_consumer_last_progress_timestamp_seconds",
+            "When a reader last got messages, or saw that there were none.",
+            ("group",),
+            registry=registry,
+        )
+        self.dead_waiting = Gauge(
+            "origin_dead_letters_waiting", "Dead letters that wait for a person.", registry=registry
         )
         self.parked_count = Gauge("origin_parked_messages", "Messages that wait for a person.", registry=registry)
         self.in_doubt = Gauge("origin_print_in_doubt", "Prints nobody knows the end of.", registry=registry)
         self.numbers_used = Gauge(
-            "origin_number_series_used_ratio", "Fullest series of certificate numbers.", registry=registry
+            "origin_number_series_used_ratio", "Fullest series of this year's certificate numbers.", registry=registry
         )
+        self.numbers_low = Gauge(
+            "origin_number_series_low", "Series of this year with less than a tenth left.", registry=registry
+        )
+        self._overdue = Counter(
+            "origin_overdue_total", "Due dates that passed, by what was waited for.", ("about",), registry=registry
+        )
+        self.overdue = Gauge(
+            "origin_overdue_certificates", "Certificates that wait too long, by what.", ("about",), registry=registry
+        )
+        for about in Reminder:
+            self._overdue.labels(about.value)
+            self.overdue.labels(about.value).set(0)
         self.strays = Counter(
             "origin_receipts_stray_total", "Receipts about certificates that are not here.", registry=registry
+        )
+
+        self.pool = Gauge(
+            "origin_database_pool_connections",
+            "Connections of this process: open, idle among them, and the most there may be.",
+            ("state",),
+            registry=registry,
+        )
+        self.disk_free = Gauge("origin_data_free_bytes", "Room on the disk of the data directory.", registry=registry)
+        self.clock_offset = Gauge(
+            "origin_clock_offset_seconds", "The database's clock minus this machine's.", registry=registry
+        )
+        self.loop_delay = Gauge(
+            "origin_event_loop_delay_seconds", "How late this process came to its last look.", registry=registry
+        )
+        self.door_failed = Counter(
+            "origin_door_failures_total", "Declarations that got no verdict.", ("channel", "why"), registry=registry
         )
 
     def turned(self, messages: int, events: Sequence[Stored]) -> None:
         """Counted by kind."""
         self._messages.labels("handled").inc(messages)
-        for kind, count in Tally(stored.event.kind.value for stored in events).items():
+        kinds = Tally(stored.event.kind.value for stored in events)
+        for kind, count in kinds.items():
             self._events.labels(kind).inc(count)
+        if EventKind.OVERDUE in kinds:
+            self._alarm([stored for stored in events if stored.event.kind is EventKind.OVERDUE])
+
+    def _alarm(self, overdue: Sequence[Stored]) -> None:
+        """Counted by what was waited for, and logged, one line a turn for each."""
+        for about, count in Tally(str(stored.event.data["about"]) for stored in overdue).items():
+            self._overdue.labels(about).inc(count)
+            first = next(str(stored.certificate_id) for stored in overdue if stored.event.data["about"] == about)
+            log.warning("certificate.overdue", about=about, certificates=count, first=first)
 
     def repeated(self, message: Incoming | None) -> None:
         """Counted."""
@@ -62,20 +135,61 @@ class Metrics:
         self._messages.labels("parked").inc()
         log.error("message.parked", topic=record.topic, offset=record.offset, reason=reason)
 
+    def buried(self, letter: DeadLetter) -> None:
+        """Counted and logged as an error."""
+        self._dead.labels(letter.group).inc()
+        log.error(
+            "message.dead",
+            id=str(letter.id),
+            topic=letter.topic,
+            offset=letter.offset,
+            code=letter.code,
+            attempts=letter.attempts,
+        )
+
     def broke(self, message: Incoming | None, error: Exception) -> None:
         """Logged with the places it passed."""
         log.error("turn.broke", kind=type(message).__name__, exc_info=error)
 
-    def away(self, who: str, why: str) -> None:
+    def away(self, who: str, neighbour: str, why: str) -> None:
         """One alert at the start."""
         self._away.labels(who).set(1)
-        log.error("neighbour.away", group=who, reason=why)
+        self.seen(neighbour, who, up=False)
+        log.error("neighbour.away", group=who, neighbour=neighbour, reason=why)
 
-    def back(self, who: str) -> None:
-        """One at the end."""
-        self._away.labels(who).set(0)
-        log.info("neighbour.back", group=who)
+    def back(self, who: str, neighbour: str) -> None:
+        """One at the end. It is up when nobody misses it any more."""
+        self.seen(neighbour, who, up=True)
+        if not any(who in others for others in self._missed.values()):
+            self._away.labels(who).set(0)
+        log.info("neighbour.back", group=who, neighbour=neighbour)
+
+    def seen(self, neighbour: str, who: str, *, up: bool) -> None:
+        """Without a word in the log: for those who only look."""
+        missing = self._missed.setdefault(neighbour, set())
+        (missing.discard if up else missing.add)(who)
+        self._up.labels(neighbour).set(not missing)
 
     def worked(self, stage: str, seconds: float) -> None:
         """Stage durations."""
         self._seconds.labels(stage).observe(seconds)
+
+    def timed(
+        self, stage: str, handle: Callable[[Sequence[Record]], Awaitable[None]]
+    ) -> Callable[[Sequence[Record]], Awaitable[None]]:
+        """`handle`, each call measured, also one that fails."""
+
+        async def measured(records: Sequence[Record]) -> None:
+            begin = time.perf_counter()
+            try:
+                await handle(records)
+            finally:
+                self.worked(stage, time.perf_counter() - begin)
+
+        return measured
+
+
+def about_the_process(registry: CollectorRegistry, roles: Sequence[str]) -> None:
+    """What runs, and what it takes of the machine."""
+    Info("origin_build", "What runs.", registry=registry).info({"pid": str(os.getpid()), "roles": ",".join(roles)})
+    ProcessCollector(registry=registry)

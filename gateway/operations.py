@@ -14,6 +14,9 @@ Kind = Literal["seal", "signature"]
 """What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
 
 
+DeadState = Literal["waiting", "replayed", "discarded"]
+
+
 class Refusal(Exception):
     """An operator's wish that can't be granted: a stable code, one sentence, what to do."""
 
@@ -37,6 +40,7 @@ class ClientItem(Item):
     enterprise: str
     prefix: str
     prints_itself: bool
+    bus: Annotated[bool, Field(description="has topics of its own on the bus")] = False
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -94,6 +98,40 @@ class ParkedMessage(ParkedItem):
     body: Annotated[str, Field(description="base64 of the original bytes")]
 
 
+class DeadItem(Item):
+    """A record that nobody could read, and what became of it."""
+
+    id: UUID
+    topic: Annotated[str, Field(description="where it came from")]
+    partition: int
+    offset: int
+    group: Annotated[str, Field(description="the consumer group that could not read it")]
+    code: Annotated[str, Field(examples=["RECEIPT-NO-NUMBER"])]
+    detail: Annotated[str, Field(description="one sentence")]
+    attempts: Annotated[int, Field(description="1, and one more with each replay")]
+    at: datetime
+    size: Annotated[int, Field(description="bytes")]
+    state: DeadState
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+
+
+class DeadMessage(DeadItem):
+    """A dead letter with its key, its headers and its original bytes."""
+
+    key: str
+    headers: Mapping[str, str]
+    body: Annotated[str, Field(description="base64 of the original bytes")]
+
+
+class Ruling(Item):
+    """Who decided about a dead letter, and why."""
+
+    by: Annotated[str, Field(min_length=1, max_length=100, description="a person, e.g. the login name")]
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class Finding(Item):
     """One line of the doctor's report."""
 
@@ -106,8 +144,12 @@ class Finding(Item):
 class Operations(Protocol):
     """Everything raises Refusal for a wish that can't be granted and Unavailable when the database is away."""
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool) -> NewClient:
+    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
         """A new client; its key is in the answer and nowhere else."""
+        ...
+
+    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+        """Its topics on the bus are read within seconds, or not any more."""
         ...
 
     async def client_list(self) -> Sequence[ClientItem]:
@@ -150,6 +192,26 @@ class Operations(Protocol):
         """Handle parked messages again (of one certificate, or all); how many went through."""
         ...
 
+    async def dead_list(self, state: DeadState | None) -> Sequence[DeadItem]:
+        """Dead letters, oldest first, at most 500; of one state or all."""
+        ...
+
+    async def dead_show(self, identity: UUID) -> DeadMessage:
+        """One dead letter, whole."""
+        ...
+
+    async def dead_replay(self, identity: UUID, ruling: Ruling) -> DeadItem:
+        """Send the original bytes to the original topic once more."""
+        ...
+
+    async def dead_discard(self, identity: UUID, ruling: Ruling) -> DeadItem:
+        """It is not needed. The row stays, with the reason."""
+        ...
+
     async def doctor(self) -> Sequence[Finding]:
         """What is reachable, what is missing, what to do."""
+        ...
+
+    async def drain(self) -> None:
+        """The process that answers takes nothing new, finishes what it has in hand, and ends."""
         ...

@@ -229,8 +229,9 @@ class Dialect(Protocol):
         """Raises `gateway.core.faults.Refused` with every fault of form at once (never of business)."""
         ...
 
-    def write(self, declaration: Declaration) -> bytes:
-        """The document, valid against its schema. Raises Refused for a text the dialect can't carry."""
+    def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
+        """The document of a declaration, or of its canonical data, valid against its schema. Raises Refused for a text
+        the dialect can't carry."""
         ...
 
 

@@ -5,9 +5,9 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ORIGIN_"
@@ -22,10 +22,14 @@ class Role(StrEnum):
     """HTTP and hot folder: the ways in, the read interface, the event stream."""
     TURN = "turn"
     """Decides, and works due dates."""
+    RELAY = "relay"
+    """Carries the log to Kafka, where ORIGIN_KAFKA_BOOTSTRAP names one; else it has nothing to do."""
     RENDER = "render"
     """Makes signed files."""
     PRINT = "print"
     """Claims print jobs and hands files to the printer."""
+    CUSTOMS_LINK = "customs-link"
+    """Writes messages for customs into the import client's OutBox, and reads what customs sends from its InBox."""
     CUSTOMS_SIMULATOR = "customs-simulator"
     """Plays customs. Never in production: it approves certificates."""
 
@@ -42,9 +46,19 @@ class Settings(BaseSettings):
     data: Annotated[Path, Field(description="data directory: embedded database, keys, spool")] = Path("origin-data")
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="TCP port; 0: any free one")] = 8080
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="TCP port for /metrics, /livez and /readyz alone, for processes without intake, or that share"
+            " `port`; 0: any free one; empty: none",
+        ),
+    ] = None
     roles: Annotated[tuple[Role, ...], NoDecode, Field(min_length=1, description="comma-separated")] = (
         Role.INTAKE,
         Role.TURN,
+        Role.RELAY,
         Role.RENDER,
         Role.PRINT,
     )
@@ -54,11 +68,50 @@ class Settings(BaseSettings):
     database_direct_url: Annotated[
         str | None, Field(description="the same database without pgbouncer, for LISTEN and session locks")
     ] = None
+    kafka_bootstrap: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\s,]+:\d{1,5}(,[^\s,]+:\d{1,5})*$",
+            description="a Kafka cluster, host:port,host:port; empty: the log itself carries messages",
+        ),
+    ] = None
+    kafka_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Field(description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    ] = "PLAINTEXT"
+    kafka_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Field(description="how to log in with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+    ] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str | None, Field(description="user for SASL")] = None
+    kafka_password: Annotated[SecretStr | None, Field(description="its password; better in a file")] = None
+    kafka_password_file: Annotated[Path | None, Field(description="file with the password, and nothing else")] = None
+    kafka_ca_file: Annotated[
+        Path | None, Field(description="who signs the brokers' certificates, PEM; empty: those the system trusts")
+    ] = None
+    kafka_certificate_file: Annotated[Path | None, Field(description="our own certificate for TLS, PEM")] = None
+    kafka_key_file: Annotated[Path | None, Field(description="the key of our own certificate, PEM")] = None
+    kafka_instance: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,200}$",
+            description="name of this process among its like, e.g. the host's: it keeps its partitions over a restart",
+        ),
+    ] = None
+    kafka_session_seconds: Annotated[
+        float, Field(ge=1, le=1800, description="a process that Kafka hears nothing of for so long is replaced")
+    ] = 45.0
+    kafka_replication_factor: Annotated[
+        int | None, Field(ge=1, le=100, description="copies of each partition; empty: 3, or as many as brokers")
+    ] = None
     master_key_file: Annotated[
         Path | None, Field(description="key that encrypts seals and signing keys; default: master.key in `data`")
     ] = None
     operator_key_file: Annotated[
         Path | None, Field(description="key of the operator's commands; default: operator.key in `data`")
+    ] = None
+    overdue_rules: Annotated[
+        Path | None, Field(description="what is overdue when, and what is sent again; empty: schemas/overdue.toml")
     ] = None
     folder_root: Annotated[
         Path | None, Field(description="hot folders, <root>/<client>/in and so on; empty: no hot folders")
@@ -66,6 +119,10 @@ class Settings(BaseSettings):
     folder_settle_seconds: Annotated[
         float, Field(ge=0, le=600, description="a file whose size and time stand still this long is whole")
     ] = 0.5
+    customs_folder: Annotated[
+        Path | None,
+        Field(description="folder of the single-window import client that has OutBox and InBox; for customs-link"),
+    ] = None
     spool: Annotated[Path | None, Field(description="where the spool printer puts files; default: spool in `data`")] = (
         None
     )
@@ -79,7 +136,31 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("database_url", "database_direct_url", "folder_root", "spool", mode="before")
+    @model_validator(mode="after")
+    def _customs(self) -> Self:
+        if Role.CUSTOMS_LINK in self.roles and self.customs_folder is None:
+            raise ValueError("ORIGIN_ROLES has customs-link, which needs ORIGIN_CUSTOMS_FOLDER")
+        if {Role.CUSTOMS_LINK, Role.CUSTOMS_SIMULATOR} <= set(self.roles):
+            raise ValueError("ORIGIN_ROLES has customs-link and customs-simulator: both would answer as customs")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka(self) -> Self:
+        passwords = [self.kafka_password, self.kafka_password_file]
+        if self.kafka_protocol.startswith("SASL") and (not self.kafka_username or passwords.count(None) != 1):
+            raise ValueError(
+                "ORIGIN_KAFKA_PROTOCOL needs ORIGIN_KAFKA_USERNAME and one of ORIGIN_KAFKA_PASSWORD_FILE and"
+                " ORIGIN_KAFKA_PASSWORD"
+            )
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError("ORIGIN_KAFKA_CERTIFICATE_FILE and ORIGIN_KAFKA_KEY_FILE go together")
+        return self
+
+    @field_validator(
+        "metrics_port", "database_url", "database_direct_url", "overdue_rules", "folder_root", "spool",
+        "customs_folder", "kafka_bootstrap", "kafka_password_file",
+        "kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "kafka_instance", mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -113,8 +194,9 @@ def load(**options: Any) -> Settings:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
-    return f"{PREFIX}{name.upper()}: {error['msg']}."
+    if not error["loc"]:  # about several settings, which it names
+        return f"{str(error['msg']).removeprefix('Value error, ')}."
+    return f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}."
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:

@@ -107,6 +107,8 @@ class Loaded:
     """Certificates whose messages wait because an earlier one is parked."""
     tracked: frozenset[UUID]
     """Certificates that exist, with or without a state yet."""
+    heads: Mapping[UUID, str]
+    """Hash of the last event, where there is one: the next event follows it. Under the same lock as the state."""
     unreadable: frozenset[UUID] = frozenset()
     """Certificates whose stored state this version can't read."""
 
@@ -121,6 +123,10 @@ class Stored:
     event: Event
     message_id: UUID
     at: datetime
+    previous: str
+    """Hash of the event before it on this certificate; `gateway.core.audit.GENESIS` for the first."""
+    hash: str
+    """See `gateway.core.audit.event_hash`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,29 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that nobody can read, with its original bytes and where it stood."""
+
+    id: UUID
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    headers: Mapping[str, str]
+    """As they came; PostgreSQL and the reader see no NUL in them."""
+    body: bytes
+    code: str
+    """Stable, e.g. RECEIPT-NO-NUMBER."""
+    detail: str
+    """One sentence, without a value of the sender's."""
+    group: str
+    """The consumer group that could not read it."""
+    attempts: int
+    """How often it was tried: 1, and one more with each replay."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TurnWork:
     """Everything one turn leaves behind."""
 
@@ -177,6 +206,7 @@ class TurnWork:
     parked: Sequence[Parked] = ()
     unparked: Sequence[UUID] = ()
     """Message ids that are no longer parked, because this turn handled them."""
+    dead: Sequence[DeadLetter] = ()
     log: Sequence[Message] = ()
 
 

@@ -17,7 +17,8 @@ import orjson
 from gateway.core.envelope import headers
 from gateway.core.messages import RenderJob, RenderResult
 from gateway.operations import Refusal
-from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record, Unavailable, Unreadable
+from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record, Unavailable
+from gateway.runtime.dead_letters import DeadLetters, Opener
 from gateway.runtime.observer import Observer
 from gateway.storage import Collision
 from renderers import layout_xml
@@ -26,6 +27,7 @@ from renderers.render import Renderer
 from renderers.sign import Signer
 from renderers.stamp import Handwriting, Seal, Shape, enrol_handwriting, enrol_seal
 
+GROUP = "render"
 JOBS = "origin.render.job.v1"
 RESULTS = "origin.render.result.v1"
 KEPT = 512
@@ -113,6 +115,7 @@ class RenderRoom:
         codec: MessageCodec,
         clock: Clock,
         observer: Observer,
+        dead: DeadLetters,
     ) -> None:
         self._renderer = renderer
         self._marks = marks
@@ -122,20 +125,19 @@ class RenderRoom:
         self._codec = codec
         self._clock = clock
         self._observer = observer
+        self._opener = Opener(GROUP, dead, clock, observer)
         self._opened: OrderedDict[UUID, Seal | Handwriting | Signer] = OrderedDict()
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Make the files of these jobs. Raises Unavailable.
 
-        A job that can't be read stays on the log and is told; one that breaks us is answered as refused. No job is in
+        A job that can't be read goes to the dead letters; one that breaks us is answered as refused. No job is in
         the way of the others.
         """
         for record in records:
             started = perf_counter()
-            try:
-                job = self._jobs.render_job(record.body)
-            except Unreadable as trouble:
-                self._observer.parked(record, str(trouble))
+            job = await self._opener.open(record, self._jobs.render_job)
+            if job is None:
                 continue
             if await self._files.done(job.job):
                 continue

@@ -6,10 +6,9 @@ numbers, also after an earlier demo was killed.
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -33,6 +32,7 @@ from gateway.settings import Role, Settings, load
 from renderers.picture import first_page_png
 from renderers.verify import verify
 from simulators import demo_show
+from simulators.demo_kafka import Make, broker
 from simulators.erp.client import Erp, Operator, Unexpected, Verdict
 from simulators.erp.enterprises import ENTERPRISES
 from simulators.erp.onboarding import Wallet, onboard, wallet
@@ -127,8 +127,9 @@ class Player:
         return str(self.verdict.id) if self.verdict else ""
 
 
-def main(start: Start, folder: Path | None = None, console: Console | None = None) -> int:
-    """Runs the demo under ``<folder or current one>/build/demo``; 0 when everything ended as it should."""
+def main(start: Start, folder: Path | None = None, console: Console | None = None, kafka: Make | None = None) -> int:
+    """Runs the demo under ``<folder or current one>/build/demo``; 0 when everything ended as it should. `kafka`: makes
+    the broker that carries the messages; None: the log itself does."""
     home = (folder or Path.cwd()) / "build" / "demo"
     out = console or Console()
     try:
@@ -137,7 +138,8 @@ def main(start: Start, folder: Path | None = None, console: Console | None = Non
             logs.configure("info", stream=stream, json=True)
             logging.getLogger("httpx").setLevel(logging.WARNING)
             try:
-                asyncio.run(Demo(start, home, out).run())
+                with broker(kafka, home / "kafka", out) if kafka else nullcontext() as bootstrap:
+                    asyncio.run(Demo(start, home, out, bootstrap).run())
             finally:
                 logging.getLogger().handlers[:] = [logging.NullHandler()]
     except DemoFailed as failure:
@@ -153,10 +155,11 @@ def main(start: Start, folder: Path | None = None, console: Console | None = Non
 class Demo:
     """One run."""
 
-    def __init__(self, start: Start, home: Path, console: Console) -> None:
+    def __init__(self, start: Start, home: Path, console: Console, bootstrap: str | None = None) -> None:
         self._start = start
         self._home = home.absolute()
         self._console = console
+        self._bootstrap = bootstrap
         self._tag = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
         self._failures: list[str] = []
 
@@ -170,8 +173,10 @@ class Demo:
             folder_settle_seconds=0.1,
             host="127.0.0.1",
             port=0,
-            roles=tuple(Role),
+            roles=tuple(role for role in Role if role is not Role.CUSTOMS_LINK),
             database_url="",
+            kafka_bootstrap=self._bootstrap or "",
+            kafka_session_seconds=6.0,
         )
         self._say("Starting PostgreSQL and all roles in this process ...")
         try:
@@ -392,7 +397,3 @@ def entry(player: Player) -> dict[str, Any]:
         "enterprise": player.enterprise,
         "files": player.files,
     }
-
-
-if __name__ == "__main__":
-    sys.exit("run it as: origin demo")

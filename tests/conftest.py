@@ -10,7 +10,7 @@ import pytest
 
 from tests.parts import missing, remedy
 
-pytest_plugins = ["tests.fixtures_postgres"]
+pytest_plugins = ["tests.fixtures_postgres", "tests.fixtures_kafka"]
 
 NOT_RUN = pytest.StashKey[list[str]]()
 

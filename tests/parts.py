@@ -17,10 +17,14 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "pdfinfo": "poppler-utils",
         "qpdf": "qpdf",
         "pg_ctlcluster": "postgresql",  # the distribution's own server, whatever its version
+        "pgbouncer": "pgbouncer",
+        "promtool": "prometheus",
         "wrk": "wrk",
     }
 )
 """Program -> Debian package."""
+
+SERVERS = "/usr/sbin"
 
 
 def missing(parts: Iterable[str]) -> list[str]:
@@ -28,7 +32,12 @@ def missing(parts: Iterable[str]) -> list[str]:
     unknown = [part for part in parts if part not in PACKAGES]
     if unknown:
         raise KeyError(f"not in tests/parts.py: {', '.join(unknown)}")
-    return [part for part in parts if shutil.which(part) is None]
+    return [part for part in parts if found(part) is None]
+
+
+def found(part: str) -> str | None:
+    """Where the program is. Debian keeps servers in a folder that is on root's PATH only."""
+    return shutil.which(part) or shutil.which(part, path=SERVERS)
 
 
 def remedy(parts: Iterable[str]) -> str:

@@ -5,7 +5,9 @@ that commits would stand in line (with a flush of 5 ms, 6 connections: 166 inste
 The bus wakes readers after the commit, on its own connection; a reader that was not woken looks every second.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import asyncpg
 import orjson
@@ -23,18 +25,28 @@ async def append(connection: Connection, messages: Sequence[Message], topics: To
     The partitions stay locked until the transaction ends: make it the last statement before COMMIT. After the
     commit call `PostgresBus.wake` with the topics. Raises UnknownTopic (nothing was written) and asyncpg's errors.
     """
-    if not messages:
-        return
+    if messages:
+        with no_partition():
+            await connection.execute(APPEND, *columns(messages, topics))
+
+
+def columns(messages: Sequence[Message], topics: Topics | None = None) -> tuple[Sequence[Any], ...]:
+    """Arguments of APPEND. Raises UnknownTopic."""
     known = declared() if topics is None else topics
+    return (
+        [message.topic for message in messages],
+        [known.place(message.topic, message.key) for message in messages],
+        [message.key for message in messages],
+        [orjson.dumps(dict(message.headers)).decode() for message in messages],
+        [message.body for message in messages],
+    )
+
+
+@contextlib.contextmanager
+def no_partition() -> Iterator[None]:
+    """An appended message found no partition in the database: UnknownTopic."""
     try:
-        await connection.execute(
-            APPEND,
-            [message.topic for message in messages],
-            [known.place(message.topic, message.key) for message in messages],
-            [message.key for message in messages],
-            [orjson.dumps(dict(message.headers)).decode() for message in messages],
-            [message.body for message in messages],
-        )
+        yield
     except asyncpg.NotNullViolationError as error:
         if error.column_name != "offset":
             raise
@@ -65,3 +77,8 @@ async def declare(connection: Connection, topics: Topics | None = None) -> None:
         names,
         numbers,
     )
+
+
+async def declare_client(connection: Connection, client: str) -> None:
+    """Makes the partitions of the topics that one client has for itself."""
+    await declare(connection, declared().of_client(client))

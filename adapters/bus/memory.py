@@ -43,7 +43,7 @@ class MemoryLog:
         """Writes all or none. Raises UnknownTopic."""
         places = [(message.topic, self.topics.place(message.topic, message.key)) for message in messages]
         for place, message in zip(places, messages, strict=True):
-            line = self.records[place]
+            line = self.records.setdefault(place, [])
             line.append(Record(*place, len(line), message.key, bytes(message.body), dict(message.headers)))
         self.stir()
 
@@ -90,7 +90,8 @@ class MemoryBus:
 
     @contextlib.asynccontextmanager
     async def _member(self, group: str, topics: Sequence[str]) -> AsyncIterator[Consumer]:
-        self.log.topics.places(topics)
+        for place in self.log.topics.places(topics):  # those of a client come into being when they are used
+            self.log.records.setdefault(place, [])
         self.log.check()
         consumer = MemoryConsumer(self.log, self.log.groups.setdefault(group, Group()), sorted(set(topics)))
         try:

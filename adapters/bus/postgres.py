@@ -32,6 +32,7 @@ BYTES = 8 * 1024 * 1024
 """Bodies in one poll; a larger single record comes alone."""
 WAIT = 10.0
 """Seconds for a free connection."""
+TOPICS = "SELECT DISTINCT topic FROM origin.log_partition"
 PATIENCE = 30.0
 """Seconds a member may go on with records of a partition that another member waits for."""
 
@@ -69,6 +70,11 @@ class PostgresBus:
             async with self.pool.acquire(timeout=WAIT) as connection:
                 await append(connection, messages, self.topics)
         self.wake({message.topic for message in messages})
+
+    async def on_the_log(self) -> frozenset[str]:
+        """The topics that are on the log now. Raises Unavailable."""
+        with unavailable("topics"):
+            return frozenset(row["topic"] for row in await self.fetch(TOPICS))
 
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """One statement on a pooled connection."""

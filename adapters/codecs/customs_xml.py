@@ -43,10 +43,10 @@ class CustomsXml:
             _refuse_if(_length_faults(fields, broken, locate))
         return Reading(fields, None, locate)
 
-    def write(self, declaration: Declaration) -> bytes:
+    def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""
-        _refuse_if(carriage_faults(declaration))
-        document = encode(declaration)
+        _refuse_if(carriage_faults(content))
+        document = encode(content)
         root = parse(document, limit=MAX_BYTES)
         if not self._schema.valid(root):
             raise Refused(explain.faults(self._schema, root, len(document)))
@@ -84,9 +84,9 @@ def _values(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else vars(content)
 
 
-def carriage_faults(declaration: Declaration) -> list[Fault]:
+def carriage_faults(content: Declaration | Mapping[str, Any]) -> list[Fault]:
     """Texts that would not survive the official encoding, with official paths."""
-    return [fault(code, official_path(place)) for place, code in troubled(declaration)]
+    return [fault(code, official_path(place)) for place, code in troubled(content)]
 
 
 def troubled(content: Declaration | Mapping[str, Any]) -> list[tuple[Place, str]]:

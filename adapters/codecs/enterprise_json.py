@@ -74,14 +74,15 @@ class EnterpriseJson:
             raise Refused(found)
         return Reading(canonical(declaration), reference, locate)
 
-    def write(self, declaration: Declaration) -> bytes:
+    def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document; indented, for people read it too. Raises Refused for what customs could not be sent."""
-        found = [fault(code, pointer(place)) for place, code in troubled(declaration)]
+        found = [fault(code, pointer(place)) for place, code in troubled(content)]
         if not found:
-            found = self._form_faults(declaration, lambda place: (pointer(place), None))
+            found = self._form_faults(content, lambda place: (pointer(place), None))
         if found:
             raise Refused(found)
-        return orjson.dumps(canonical(declaration), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        data = canonical(content) if isinstance(content, Declaration) else content
+        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     def _form_faults(self, content: Declaration | Mapping[str, Any], locate: Locate) -> list[Fault]:
         """What the official schema says of the content, in JSON's places."""

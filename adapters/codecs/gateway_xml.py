@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
@@ -53,6 +53,8 @@ class GatewayCodec:
         if isinstance(message, CustomsDeclaration):
             raise TypeError("a CustomsDeclaration's body is the official message, made by the CustomsXml dialect")
         body = _encode(message)
+        if isinstance(message, DeclarationAccepted) and message.accepted_at.tzinfo is UTC:
+            return body  # valid by its own constraints, which a test holds to the schema: the door makes thousands
         schema, root = catalog()[SCHEMA], parse_own(body)
         if not schema.valid(root):
             first = schema.errors(root)[0]

@@ -208,7 +208,7 @@ def _texts(root: etree._Element, without: etree._Element | None = None) -> dict[
     for element in root.iter("{*}*"):
         text = (element.text or "").strip()
         if text and element not in inside:
-            found.setdefault(etree.QName(element).localname, text)
+            found.setdefault(str(element.tag).rpartition("}")[2], text)
     return found
 
 

@@ -82,15 +82,20 @@ class HotFolders:
         self._failures = 0
         self._stuck: dict[str, float] = {}
         self._resting: dict[str, float] = {}
+        self._ending = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no more files; `run` returns when those in hand have their answers."""
+        self._ending.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until `stop`, or until cancelled."""
         self._root.mkdir(parents=True, exist_ok=True)
         with self._open_root() as root:
-            while not _locked(root):  # noqa: ASYNC110 - the one who unlocks is another process
-                await asyncio.sleep(2)
+            while not self._ending.is_set() and not _locked(root):
+                await self._pause(2)
             log.info("folder.watching")
-            while True:
+            while not self._ending.is_set():
                 try:
                     busy = await self.work_once(root)
                 except Unavailable as trouble:
@@ -98,15 +103,23 @@ class HotFolders:
                     continue
                 except OSError as error:
                     log.error("folder.trouble", reason=os.strerror(error.errno or 0))
-                    await asyncio.sleep(5)
+                    await self._pause(5)
                     continue
                 if not busy:
-                    await asyncio.sleep(self._poll)
+                    await self._pause(self._poll)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless the end is asked for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     async def work_once(self, root: int) -> bool:
         """One pass over all clients; True when there was something to do. Raises Unavailable."""
         busy = False
         for name in await asyncio.to_thread(_clients, root):
+            if self._ending.is_set():
+                break
             if self._resting.get(name, 0) > time.monotonic():
                 continue
             client = await self._find_client(name)
@@ -219,7 +232,7 @@ class HotFolders:
             log.warning("folder.waiting", reason=str(trouble))
         pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
-        await asyncio.sleep(pause)
+        await self._pause(pause)
 
     @contextlib.contextmanager
     def _open_root(self) -> Iterator[int]:

@@ -1,5 +1,5 @@
-"""The hot folder's files: what may be taken, and how it moves. Blocking; directories are held open by descriptor, so
-that swapping one for a link between two calls changes nothing.
+"""The files of a folder that is watched: what may be taken, and how it moves. Blocking; directories are held open by
+descriptor, so that swapping one for a link between two calls changes nothing. The hot folders look like this:
 
     <root>/<client>/in         the ERP puts files here, whole or not
     <root>/<client>/work/<n>/  one claimed file each, under its own name
@@ -13,12 +13,16 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 SUFFIXES: Final = (".xml", ".json", ".ndjson")
-FOLDERS: Final = ("in", "work", "accepted", "rejected")
+HOT: Final[Mapping[str, str]] = MappingProxyType(
+    {"in": "in", "work": "work", "accepted": "accepted", "rejected": "rejected"}
+)
+"""What a directory is for -> its name."""
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LONGEST_NAME: Final = 200
 """Bytes of a name that is kept as it is; beyond it there would be no room for `.result.json`."""
@@ -67,15 +71,19 @@ class Claimed:
 class ClientFolder:
     """One client's folder. Close it after use."""
 
-    def __init__(self, root: int, client: str) -> None:
-        """Opens it below the open directory `root`, making what is missing. Raises OSError."""
+    def __init__(
+        self, root: int, client: str, names: Mapping[str, str] = HOT, takes: Callable[[str], bool] | None = None
+    ) -> None:
+        """Opens it below the open directory `root`, making what is missing. `takes`: which names are ours to take.
+        Raises OSError."""
+        self._takes = takes or eligible
         self._fds: dict[str, int] = {}
         self._base = os.open(client, DIRECTORY, dir_fd=root)
         try:
-            for name in FOLDERS:
+            for purpose, name in names.items():
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o770, dir_fd=self._base)
-                self._fds[name] = os.open(name, DIRECTORY, dir_fd=self._base)
+                self._fds[purpose] = os.open(name, DIRECTORY, dir_fd=self._base)
         except OSError:
             self.close()
             raise
@@ -98,7 +106,7 @@ class ClientFolder:
         seen: dict[str, Sight] = {}
         with os.scandir(self._fds["in"]) as entries:
             for entry in entries:
-                if not eligible(entry.name) or not entry.is_file(follow_symlinks=False):
+                if not self._takes(entry.name) or not entry.is_file(follow_symlinks=False):
                     continue
                 try:
                     facts = os.stat(entry.name, dir_fd=self._fds["in"], follow_symlinks=False)
@@ -187,6 +195,15 @@ class ClientFolder:
             out.flush()
             os.fsync(descriptor)
         os.rename(aside, base + suffix, src_dir_fd=target, dst_dir_fd=target)
+        with self._ticket(file.ticket) as ticket:
+            os.rename(file.name, base, src_dir_fd=ticket, dst_dir_fd=target)
+        os.fsync(target)
+        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+
+    def put_away(self, file: Claimed, folder: str) -> None:
+        """The file, under a name that is free there: another of its name stays what it is."""
+        target = self._fds[folder]
+        base = self._free(file.name, target, b"", "")
         with self._ticket(file.ticket) as ticket:
             os.rename(file.name, base, src_dir_fd=ticket, dst_dir_fd=target)
         os.fsync(target)

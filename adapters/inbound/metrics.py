@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.core.admission import Verdict
 
-CHANNELS = ("http", "folder")
+CHANNELS = ("http", "folder", "bus")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -29,3 +29,28 @@ class IntakeMetrics:
         """One declaration was answered."""
         self._received[channel, verdict].inc()
         self._seconds[channel].observe(seconds)
+
+
+class LinkMetrics:
+    """What passed between us and the import client's folders."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        files = Counter(
+            "origin_customs_files_total", "Files of the import client, by what became of them.", ("result",),
+            registry=registry,
+        )  # fmt: skip
+        self._sent, self._again = files.labels("sent"), files.labels("known")
+        self._received, self._aside = files.labels("received"), files.labels("aside")
+
+    def sent(self, new: int, known: int) -> None:
+        """Messages that went to the client; `known` of them were there already."""
+        self._sent.inc(new)
+        self._again.inc(known)
+
+    def received(self) -> None:
+        """A file of customs was read."""
+        self._received.inc()
+
+    def aside(self) -> None:
+        """A file that nobody can read was kept aside: a person should look."""
+        self._aside.inc()

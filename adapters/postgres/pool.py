@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from adapters.postgres.errors import unavailable
+from gateway.ports import Unavailable
 
 Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 """A connection of our own, or one lent by a pool."""
@@ -41,9 +42,17 @@ def options(*, pooled: bool = False, application: str = "origin") -> dict[str, A
 
 
 async def connect(dsn: str, *, application: str = "origin") -> asyncpg.Connection:
-    """One direct connection. Raises Unavailable."""
-    with unavailable("connect"):
-        return await asyncpg.connect(dsn, **options(application=application))
+    """One direct connection. Raises Unavailable; ServerRefused where a pooler answers, which takes no settings."""
+    try:
+        with unavailable("connect"):
+            return await asyncpg.connect(dsn, **options(application=application))
+    except Unavailable as trouble:
+        if isinstance(trouble.__cause__, asyncpg.ProtocolViolationError):
+            raise ServerRefused(
+                "database.pooler",
+                "A pooler answers, such as pgbouncer: ORIGIN_DATABASE_DIRECT_URL must name the server itself.",
+            ) from trouble
+        raise
 
 
 async def create_pool(

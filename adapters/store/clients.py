@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import asyncpg
 from stdnum.cn import uscc
 
+from adapters.bus.log import declare_client
 from adapters.postgres.errors import unavailable
 from gateway.operations import ClientItem, NewClient, Refusal
 from gateway.runtime.door import Client
@@ -22,6 +23,8 @@ TTL: Final = 1.0
 """Seconds an answer is believed; revocation takes effect within two."""
 MOST_CACHED: Final = 10_000
 """More than that are asked one by one: nobody's made-up keys fill the memory."""
+WAIT: Final = 10.0
+"""Seconds for a free connection."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A client's id is also its folder's name."""
 
@@ -30,16 +33,21 @@ SELECT id, enterprise, prefix, prints_itself, key_sha256 FROM origin.client
 WHERE (key_sha256 = ANY($1::bytea[]) OR id = ANY($2::text[])) AND revoked_at IS NULL
 """
 ADD: Final = """
-INSERT INTO origin.client (id, enterprise, key_sha256, prefix, prints_itself) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO origin.client (id, enterprise, key_sha256, prefix, prints_itself, bus) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 LIST: Final = """
-SELECT id, enterprise, prefix, prints_itself, created_at, revoked_at FROM origin.client ORDER BY id
+SELECT id, enterprise, prefix, prints_itself, bus, created_at, revoked_at FROM origin.client ORDER BY id
 """
 REVOKE: Final = """
 UPDATE origin.client SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1
-RETURNING id, enterprise, prefix, prints_itself, created_at, revoked_at
+RETURNING id, enterprise, prefix, prints_itself, bus, created_at, revoked_at
 """
+BUS: Final = """
+UPDATE origin.client SET bus = $2 WHERE id = $1
+RETURNING id, enterprise, prefix, prints_itself, bus, created_at, revoked_at
+"""
+ON_BUS: Final = "SELECT id FROM origin.client WHERE bus ORDER BY id"
 
 
 Name: TypeAlias = bytes | str
@@ -77,7 +85,14 @@ class Clients:
         """A client that may speak, by its id: the owner of a hot folder. Raises Unavailable."""
         return await self._client(name)
 
-    async def add(self, name: str, enterprise: str, prefix: str = "", prints_itself: bool = True) -> NewClient:
+    async def on_bus(self) -> Sequence[str]:
+        """Whose topics are read; revoked clients too, so that they hear why nothing is accepted. Raises Unavailable."""
+        with unavailable("client"):
+            return [row["id"] for row in await self._pool.fetch(ON_BUS)]
+
+    async def add(
+        self, name: str, enterprise: str, prefix: str = "", prints_itself: bool = True, bus: bool = False
+    ) -> NewClient:
         """A new client of an enterprise, with its key: the only time it is shown. Raises Refusal, Unavailable."""
         if not NAME.fullmatch(name):
             raise Refusal(
@@ -99,7 +114,10 @@ class Clients:
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         digest = hashlib.sha256(key.encode()).digest()
         with unavailable("client"):
-            made = await self._pool.fetchval(ADD, name, code, digest, prefix, prints_itself)
+            async with self._pool.acquire(timeout=WAIT) as connection, connection.transaction():
+                made = await connection.fetchval(ADD, name, code, digest, prefix, prints_itself, bus)
+                if made is not None and bus:
+                    await declare_client(connection, name)
         if made is None:
             raise Refusal(
                 "CLIENT-EXISTS",
@@ -107,6 +125,15 @@ class Clients:
                 "Choose another name; origin client list shows those in use.",
             )
         return NewClient(id=name, enterprise=code, key=key)
+
+    async def bus(self, name: str, wanted: bool) -> ClientItem:
+        """Give a client its topics, or stop reading them. Raises Refusal when there is no such client, Unavailable."""
+        with unavailable("client"):
+            async with self._pool.acquire(timeout=WAIT) as connection, connection.transaction():
+                row = await connection.fetchrow(BUS, name, wanted)
+                if row is not None and wanted:
+                    await declare_client(connection, name)
+        return _item(row)
 
     async def list(self) -> Sequence[ClientItem]:
         """Every client, revoked ones too. Raises Unavailable."""
@@ -117,10 +144,8 @@ class Clients:
         """The client's key opens nothing any more. Raises Refusal when there is no such client, Unavailable."""
         with unavailable("client"):
             row = await self._pool.fetchrow(REVOKE, name)
-        if row is None:
-            raise Refusal("CLIENT-UNKNOWN", "There is no client of this name.", "origin client list shows them.")
         self._cache.clear()
-        return ClientItem(**dict(row))
+        return _item(row)
 
     async def _client(self, name: Name) -> Client | None:
         """The cached client; else by the next look, which serves everybody who asks meanwhile."""
@@ -168,6 +193,12 @@ def _looked_at(task: asyncio.Task[None]) -> None:
     """Those who wait have its trouble; where nobody waits any more, nobody has to."""
     if not task.cancelled():
         task.exception()
+
+
+def _item(row: asyncpg.Record | None) -> ClientItem:
+    if row is None:
+        raise Refusal("CLIENT-UNKNOWN", "There is no client of this name.", "origin client list shows them.")
+    return ClientItem(**dict(row))
 
 
 def _client(row: asyncpg.Record) -> Client:

@@ -19,10 +19,12 @@ from gateway.core.messages import PrintJob, Reminder
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
+from gateway.runtime.dead_letters import message as dead_message
 from gateway.runtime.print_room import Claim, ClaimState
 from gateway.storage import (
     Admitted,
     Collision,
+    DeadLetter,
     Fresh,
     Loaded,
     Parked,
@@ -49,10 +51,12 @@ class Tables:
     blobs: dict[str, Blob] = field(default_factory=dict)
     inbox: set[UUID] = field(default_factory=set)
     events: dict[tuple[UUID, int], Stored] = field(default_factory=dict)
+    heads: dict[UUID, str] = field(default_factory=dict)
     receipts: dict[UUID, ReceiptRow] = field(default_factory=dict)
     timers: dict[tuple[UUID, Reminder, int], Timer] = field(default_factory=dict)
     parked: dict[UUID, Parked] = field(default_factory=dict)
     claims: dict[UUID, Claim] = field(default_factory=dict)
+    dead: dict[UUID, DeadLetter] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -240,6 +244,7 @@ class MemoryTurn:
             states={identity: tables.states[identity] for identity in tracked if identity in tables.states},
             parked=frozenset(identity for identity in tracked if identity in waiting),
             tracked=frozenset(tracked),
+            heads={identity: tables.heads[identity] for identity in tracked if identity in tables.heads},
         )
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
@@ -261,6 +266,7 @@ class MemoryTurn:
 def _save(tables: Tables, work: TurnWork) -> None:
     tables.inbox.update(message_id for message_id, _ in work.handled)
     tables.events.update({(stored.certificate_id, stored.sequence): stored for stored in work.events})
+    tables.heads.update({stored.certificate_id: stored.hash for stored in work.events})
     tables.receipts.update({row.message_id: row for row in work.receipts})
     for state in work.states:
         tables.states[state.id] = state
@@ -276,6 +282,7 @@ def _save(tables: Tables, work: TurnWork) -> None:
         tables.parked.setdefault(parked.message_id, parked)
     for message_id in work.unparked:
         tables.parked.pop(message_id, None)
+    tables.dead.update({row.id: row for row in work.dead})
 
 
 class MemoryClaims:
@@ -311,6 +318,23 @@ class MemoryClaims:
                     draft.log.append(report)
         except Collision as collision:
             raise Unavailable("the end of the print could not be written") from collision
+
+
+class MemoryDeadLetters:
+    """See `gateway.runtime.dead_letters.DeadLetters`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep and publish those that are new."""
+        try:
+            async with self._store.transaction() as draft:
+                fresh = [letter for letter in letters if letter.id not in draft.tables.dead]
+                draft.changes.append(lambda: draft.tables.dead.update({letter.id: letter for letter in fresh}))
+                draft.log += [dead_message(letter) for letter in fresh]
+        except Collision as collision:
+            raise Unavailable("the dead letter could not be kept") from collision
 
 
 class MemoryBlobs:

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
-from adapters.bus.log import append
+from adapters.bus.log import append, no_partition
 from adapters.postgres.errors import is_passing, unavailable
 from adapters.store import sql
 from gateway.core.admission import Known, Prior
@@ -238,14 +238,19 @@ class TurnSession:
         self._connection = writer.connection
 
     async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates: first the locks, then what others left before them."""
-        rows = await self._connection.fetch(sql.LOCK, list(ids), list(numbers))
-        found = {row["number"]: row["id"] for row in rows}
-        states, unreadable = _states(rows)
-        looked = await self._connection.fetch(sql.LOOK, list(message_ids), list(found.values()))
-        seen = frozenset(row["seen"] for row in looked if row["seen"])
-        parked = frozenset(row["parked"] for row in looked if row["parked"])
-        return Loaded(seen, found, states, parked, frozenset(found.values()), unreadable)
+        """What is known of these messages and certificates, which are locked first."""
+        rows = await self._connection.fetch(sql.LOOK, list(message_ids), list(ids), list(numbers))
+        certificates = [row for row in rows if row["what"] == "certificate"]
+        states, unreadable = _states(certificates)
+        return Loaded(
+            seen=frozenset(row["about"] for row in rows if row["what"] == "seen"),
+            numbers={row["number"]: row["about"] for row in certificates},
+            states=states,
+            parked=frozenset(row["about"] for row in rows if row["what"] == "parked"),
+            tracked=frozenset(row["about"] for row in certificates),
+            heads={row["about"]: row["last_hash"].hex() for row in certificates if row["last_hash"]},
+            unreadable=unreadable,
+        )
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
         """Stored bytes by hash."""
@@ -256,17 +261,15 @@ class TurnSession:
 
     async def save(self, work: TurnWork) -> None:
         """Write all of it, the log last."""
-        if work.blobs:
-            await put_blobs(self._connection, work.blobs)
-        await self._connection.execute(sql.SAVE, *sql.turn_columns(work))
-        if work.receipts:
-            await self._connection.execute(sql.RECEIPTS, *sql.receipt_columns(work.receipts))
         if work.parked:
             await self._connection.execute(sql.PARK, *sql.parked_columns(work.parked))
         if work.unparked:
             await self._connection.execute(sql.UNPARK, list(work.unparked))
-        if work.log:
-            await self._writer.append(work.log)
+        if work.dead:
+            await self._connection.execute(sql.BURY, *sql.dead_columns(work.dead))
+        with no_partition():
+            await self._connection.execute(sql.LEAVE_BEHIND, *sql.turn_columns(work))
+        self._writer.topics.update(message.topic for message in work.log)
 
 
 def _states(rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, Certificate], frozenset[UUID]]:
@@ -277,19 +280,12 @@ def _states(rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, Certificate], fr
         if row["state"] is None:
             continue
         try:
-            states[row["id"]] = Certificate.model_validate_json(row["state"])
+            states[row["about"]] = Certificate.model_validate_json(row["state"])
         except ValidationError:
-            unreadable.add(row["id"])
+            unreadable.add(row["about"])
     return states, frozenset(unreadable)
 
 
 async def put_blobs(connection: asyncpg.Connection, blobs: Sequence[Blob]) -> None:
-    """Store each once, in hash order, so that two writers of the same bytes never wait for each other in a ring."""
-    unique = sorted({blob.sha256: blob for blob in blobs}.items())
-    await connection.execute(
-        sql.PUT_BLOBS,
-        [bytes.fromhex(sha256) for sha256, _ in unique],
-        [blob.kind for _, blob in unique],
-        [blob.media_type for _, blob in unique],
-        [blob.content for _, blob in unique],
-    )
+    """Store each once."""
+    await connection.execute(sql.PUT_BLOBS, *sql.blob_columns(blobs))

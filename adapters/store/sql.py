@@ -6,8 +6,11 @@ from typing import Any
 
 import orjson
 
+from adapters.bus.log import columns as log_columns
 from adapters.bus.log import place
-from gateway.storage import Admitted, Fresh, Parked, ReceiptRow, Repetition, TurnWork
+from gateway.core.state import Certificate
+from gateway.ports import Blob
+from gateway.storage import Admitted, DeadLetter, Fresh, Parked, ReceiptRow, Repetition, Stored, Timer, TurnWork
 
 PRIORS = """
 SELECT i.client, i.key, i.raw_sha256, i.certificate_id, i.answer
@@ -68,54 +71,16 @@ INSERT INTO origin.intake (client, key, channel, raw_sha256, certificate_id, ans
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::bytea[], $7::timestamptz[])
 """
 
-LOCK = """
-SELECT id, number, state::text AS state FROM origin.certificate
-WHERE id = ANY($1::uuid[]) OR number = ANY($2::text[]) ORDER BY id FOR UPDATE
-"""
+# adapters/postgres/migrations has both: what a turn starts from, and what it leaves behind.
+LOOK = "SELECT what, about, number, state, last_hash FROM origin.look($1, $2, $3)"
 
-# A statement of its own, after the locks: one that waited for a lock still sees the other tables as they were before
-# it waited, so that a message could overtake one that another process has just parked.
-LOOK = """
-SELECT message_id AS seen, NULL::uuid AS parked FROM origin.inbox WHERE message_id = ANY($1::uuid[])
-UNION ALL
-SELECT DISTINCT NULL::uuid, certificate_id FROM origin.parked WHERE certificate_id = ANY($2::uuid[])
-"""
+LEAVE_BEHIND = f"SELECT origin.leave_behind({', '.join(f'${place}' for place in range(1, 43))})"
 
 BLOBS = "SELECT sha256, content FROM origin.blob WHERE sha256 = ANY($1::bytea[])"
 
 PUT_BLOBS = """
 INSERT INTO origin.blob (sha256, kind, media_type, content)
 SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[]) ON CONFLICT (sha256) DO NOTHING
-"""
-
-# A correction that waits on the log has the word about the status: this turn has not seen it yet.
-SAVE = """
-WITH handled AS (
-    INSERT INTO origin.inbox (message_id, certificate_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
-), happened AS (
-    INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at)
-    SELECT * FROM unnest($7::uuid[], $8::int[], $9::uuid[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[])
-), reminded AS (
-    INSERT INTO origin.timer (certificate_id, about, revision, due)
-    SELECT * FROM unnest($14::uuid[], $15::text[], $16::int[], $17::timestamptz[])
-    ON CONFLICT (certificate_id, about, revision) DO UPDATE SET due = excluded.due
-), settled AS (
-    DELETE FROM origin.timer t
-    USING unnest($18::uuid[], $19::text[], $20::int[], $23::timestamptz[]) AS s(id, about, revision, due)
-    WHERE t.certificate_id = s.id AND t.about = s.about AND t.revision = s.revision AND t.due = s.due
-)
-UPDATE origin.certificate c
-SET state = s.state,
-    status = CASE WHEN c.revision > s.revision THEN c.status ELSE s.status END,
-    sequence = s.sequence, signed_on = coalesce(s.signed_on, c.signed_on), updated_at = now()
-FROM unnest($3::uuid[], $4::jsonb[], $5::text[], $6::int[], $21::text[], $22::int[])
-    AS s(id, state, status, sequence, signed_on, revision)
-WHERE c.id = s.id
-"""
-
-RECEIPTS = """
-INSERT INTO origin.receipt (message_id, certificate_id, number, kind, raw_sha256, fields, at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::jsonb[], $7::timestamptz[])
 """
 
 PARK = """
@@ -126,6 +91,15 @@ ON CONFLICT (message_id) DO NOTHING
 """
 
 UNPARK = "DELETE FROM origin.parked WHERE message_id = ANY($1::uuid[])"
+
+BURY = """
+INSERT INTO origin.dead_letter (
+    id, topic, partition, "offset", key, headers, body, code, detail, consumer_group, attempts, at)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[], $9::text[],
+    $10::text[], $11::int[], $12::timestamptz[])
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
 
 PARKED = """
 SELECT message_id, certificate_id, topic, key, headers::text, body, reason, at FROM origin.parked
@@ -221,41 +195,72 @@ def repeated_columns(rows: Sequence[Repetition]) -> Columns:
 
 
 def turn_columns(work: TurnWork) -> Columns:
-    """Arguments of SAVE."""
-    signed = {
-        stored.certificate_id: str(stored.event.data["signed_on"])
-        for stored in work.events
-        if stored.event.data.get("signed_on")
-    }
+    """Arguments of LEAVE_BEHIND, in its groups. Raises UnknownTopic."""
     return (
+        *blob_columns(work.blobs),
         [message_id for message_id, _ in work.handled],
         [certificate_id for _, certificate_id in work.handled],
-        [state.id for state in work.states],
-        [state.model_dump_json() for state in work.states],
-        [state.status for state in work.states],
-        [state.sequence for state in work.states],
-        [stored.certificate_id for stored in work.events],
-        [stored.sequence for stored in work.events],
-        [stored.id for stored in work.events],
-        [stored.event.kind.value for stored in work.events],
-        [json_text(dict(stored.event.data)) for stored in work.events],
-        [stored.message_id for stored in work.events],
-        [stored.at for stored in work.events],
-        [timer.certificate_id for timer in work.timers],
-        [timer.about.value for timer in work.timers],
-        [timer.revision for timer in work.timers],
-        [timer.due for timer in work.timers],
-        [timer.certificate_id for timer in work.settled],
-        [timer.about.value for timer in work.settled],
-        [timer.revision for timer in work.settled],
-        [signed.get(state.id) for state in work.states],
-        [state.revision for state in work.states],
-        [timer.due for timer in work.settled],
+        *_state_columns(work.states, work.events),
+        *_event_columns(work.events),
+        *_timer_columns(work.settled),
+        *_timer_columns(work.timers),
+        *_receipt_columns(work.receipts),
+        *log_columns(work.log),
     )
 
 
-def receipt_columns(rows: Sequence[ReceiptRow]) -> Columns:
-    """Arguments of RECEIPTS."""
+def blob_columns(blobs: Sequence[Blob]) -> Columns:
+    """Arguments of PUT_BLOBS: each once, by hash, so that two writers of the same bytes never wait in a ring."""
+    unique = {blob.sha256: blob for blob in blobs}
+    rows = [unique[sha256] for sha256 in sorted(unique)]
+    return (
+        [bytes.fromhex(blob.sha256) for blob in rows],
+        [blob.kind for blob in rows],
+        [blob.media_type for blob in rows],
+        [blob.content for blob in rows],
+    )
+
+
+def _state_columns(states: Sequence[Certificate], events: Sequence[Stored]) -> Columns:
+    signed = {
+        stored.certificate_id: str(signed_on) for stored in events if (signed_on := stored.event.data.get("signed_on"))
+    }
+    heads = {stored.certificate_id: stored.hash for stored in events}
+    return (
+        [state.id for state in states],
+        [state.model_dump_json() for state in states],
+        [state.status for state in states],
+        [state.sequence for state in states],
+        [signed.get(state.id) for state in states],
+        [state.revision for state in states],
+        [bytes.fromhex(heads[state.id]) if state.id in heads else None for state in states],
+        [" ".join(state.overdue) for state in states],
+    )
+
+
+def _event_columns(events: Sequence[Stored]) -> Columns:
+    return (
+        [stored.certificate_id for stored in events],
+        [stored.sequence for stored in events],
+        [stored.id for stored in events],
+        [stored.event.kind.value for stored in events],
+        [json_text(dict(stored.event.data)) for stored in events],
+        [stored.message_id for stored in events],
+        [stored.at for stored in events],
+        [bytes.fromhex(stored.hash) for stored in events],
+    )
+
+
+def _timer_columns(timers: Sequence[Timer]) -> Columns:
+    return (
+        [timer.certificate_id for timer in timers],
+        [timer.about.value for timer in timers],
+        [timer.revision for timer in timers],
+        [timer.due for timer in timers],
+    )
+
+
+def _receipt_columns(rows: Sequence[ReceiptRow]) -> Columns:
     return (
         [row.message_id for row in rows],
         [row.certificate_id for row in rows],
@@ -277,5 +282,23 @@ def parked_columns(rows: Sequence[Parked]) -> Columns:
         [json_text(dict(row.headers)) for row in rows],
         [row.body for row in rows],
         [row.reason for row in rows],
+        [row.at for row in rows],
+    )
+
+
+def dead_columns(rows: Sequence[DeadLetter]) -> Columns:
+    """Arguments of BURY."""
+    return (
+        [row.id for row in rows],
+        [row.topic for row in rows],
+        [row.partition for row in rows],
+        [row.offset for row in rows],
+        [row.key for row in rows],
+        [json_text(dict(row.headers)) for row in rows],
+        [row.body for row in rows],
+        [row.code for row in rows],
+        [row.detail for row in rows],
+        [row.group for row in rows],
+        [row.attempts for row in rows],
         [row.at for row in rows],
     )

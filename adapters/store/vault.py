@@ -40,6 +40,7 @@ OWN = "SELECT id FROM origin.certificate WHERE id = $1 AND exporter = $2 AND app
 DEFAULTS = """
 SELECT id, kind FROM origin.mark WHERE enterprise = $1 AND stopped_at IS NULL AND valid_from <= $2 AND valid_to > $2
 """
+NEWEST = "SELECT id, enterprise, kind, sealed FROM origin.mark ORDER BY created_at DESC LIMIT 1"
 OPEN = "SELECT id, enterprise, kind, facts::text AS facts, sealed FROM origin.mark WHERE id = $1 AND stopped_at IS NULL"
 
 
@@ -116,6 +117,14 @@ class Vault:
         """Kind -> the enterprise's default, where one is enrolled, valid at `at` and not stopped."""
         async with transaction(self._pool) as connection:
             return {row["kind"]: row["id"] for row in await connection.fetch(DEFAULTS, enterprise, at)}
+
+    async def check(self) -> None:
+        """Raises Refusal MASTER-KEY-WRONG when the newest mark was enrolled under another master key: a process of
+        another host that made itself a key would refuse what the others sign."""
+        async with transaction(self._pool) as connection:
+            row = await connection.fetchrow(NEWEST)
+        if row is not None:
+            self._open(row["id"], row["enterprise"], row["kind"], row["sealed"])
 
     async def open(self, mark: UUID) -> Secret:
         """The content of a mark that is not stopped. Raises Refusal MARK-UNKNOWN, MASTER-KEY-WRONG."""

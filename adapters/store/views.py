@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 from adapters.postgres.errors import unavailable
-from gateway.core.messages import Part
+from gateway.core.messages import Part, Reminder
 from gateway.reading import (
     CertificateFilter,
     CertificatePage,
@@ -23,14 +23,14 @@ from gateway.reading import (
 )
 
 BY_ID: Final = """
-SELECT id, number, certificate_type, status, revision, sequence, reference, invoice_no, destination,
+SELECT id, number, certificate_type, status, revision, sequence, overdue, reference, invoice_no, destination,
        exporter, applicant, signed_on, accepted_at, updated_at, (state->'papers')::text AS papers
 FROM origin.certificate c
 WHERE (c.applicant = $1 OR c.exporter = $1) AND id = $2
 """
 
 BY_NUMBER: Final = """
-SELECT id, number, certificate_type, status, revision, sequence, reference, invoice_no, destination,
+SELECT id, number, certificate_type, status, revision, sequence, overdue, reference, invoice_no, destination,
        exporter, applicant, signed_on, accepted_at, updated_at, (state->'papers')::text AS papers
 FROM origin.certificate c
 WHERE (c.applicant = $1 OR c.exporter = $1) AND number = $2
@@ -38,7 +38,7 @@ WHERE (c.applicant = $1 OR c.exporter = $1) AND number = $2
 
 # Ids sort by the time of acceptance, so the id is the key of the page.
 PAGE: Final = """
-SELECT id, number, certificate_type, status, revision, sequence, reference, invoice_no, destination,
+SELECT id, number, certificate_type, status, revision, sequence, overdue, reference, invoice_no, destination,
        exporter, applicant, signed_on, accepted_at, updated_at, (state->'papers')::text AS papers
 FROM origin.certificate c
 WHERE (c.applicant = $1 OR c.exporter = $1)
@@ -188,6 +188,7 @@ def _certificate(row: asyncpg.Record) -> CertificateView:
         status=row["status"],
         revision=row["revision"],
         sequence=row["sequence"],
+        overdue=[Reminder(about) for about in row["overdue"].split()],
         reference=row["reference"],
         invoice=row["invoice_no"],
         destination=row["destination"],

@@ -5,9 +5,9 @@ key (time of the reply, running number, verdict) is above the last verdict's; pr
 verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from gateway.core import printing
 from gateway.core.decision import Decision, Event, EventKind, Json, Remind
@@ -37,16 +37,8 @@ REVISABLE = frozenset({"draft", "returned"})
 LOST_RACE = "correction_overtaken"
 """A correction was accepted, but a verdict of customs came first and left nothing to correct."""
 
-CORRECTABLE = ("certificate_type", "exporter", "reference", "prints_itself")
-"""What a correction may change besides the content; number, applicant and client stay."""
-
-DUE = {
-    Reminder.CUSTOMS_RECEIPT: timedelta(minutes=15),
-    Reminder.CUSTOMS_VERDICT: timedelta(days=2),
-    Reminder.LAYOUTS: timedelta(hours=4),
-    Reminder.PRINT_RESULT: printing.PRINT_DUE,
-}
-"""When something that should have come is overdue. Ours: no official time is known."""
+CORRECTABLE = ("certificate_type", "exporter", "reference", "prints_itself", "media_type", "raw_sha256")
+"""What a correction may change; number, applicant and client stay."""
 
 
 def verdict_key(receipt: BusinessReceipt | TechnicalReceipt) -> str:
@@ -96,6 +88,8 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
             changes |= {
                 "review": Review.DRAFT if event.kind is EventKind.DRAFTED else Review.DECLARED,
                 "revision": event.data["revision"],
+                "declared": event.data["revision"] if event.kind is EventKind.DECLARED else 0,
+                "resends": 0,
                 "papers": printing.anew(state.papers),
             }
             if opening is not None:
@@ -112,9 +106,21 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
             }
         case EventKind.NOTED if event.data["what"] == LOST_RACE:
             changes |= {"revision": event.data["revision"]}
+        case EventKind.OVERDUE:
+            changes |= {"overdue": _with(state.overdue, Reminder(str(event.data["about"])))}
+        case EventKind.RESENT:
+            changes |= {"resends": event.data["resend"]}
         case _:
             changes |= {"papers": printing.evolve(state.papers, event)}
-    return state.model_copy(update=changes)
+    after = state.model_copy(update=changes)
+    if after.overdue and (left := tuple(about for about in after.overdue if _waits(after, about))) != after.overdue:
+        return after.model_copy(update={"overdue": left})
+    return after
+
+
+def _with(overdue: tuple[Reminder, ...], about: Reminder) -> tuple[Reminder, ...]:
+    """One more, in the order of the life."""
+    return tuple(each for each in Reminder if each in overdue or each is about)
 
 
 def apply(state: Certificate | None, message: Incoming, now: datetime) -> tuple[Certificate | None, Decision]:
@@ -137,6 +143,8 @@ def _opened(message: DeclarationAccepted) -> Certificate:
         reference=message.reference,
         revision=message.revision,
         prints_itself=message.prints_itself,
+        media_type=message.media_type,
+        raw_sha256=message.raw_sha256,
     )
 
 
@@ -150,28 +158,28 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
         return _noted("revision_out_of_order", **noted)
     if state is not None and state.review not in REVISABLE:
         # The revision moves on, so what is still waited for is due under the new one.
-        due = tuple(_remind(about, message.revision) for about in Reminder if _waits(state, about))
+        due = tuple(Remind(about, message.revision, state.resends) for about in Reminder if _waits(state, about))
         return Decision(events=_noted(LOST_RACE, **noted).events, remind=due)
     kind = EventKind.DECLARED if message.applies else EventKind.DRAFTED
     event = Event(kind, {"revision": message.revision, "content": message.content_sha256, "raw": message.raw_sha256})
     if not message.applies:
         return Decision(events=(event,))
-    outbound = CustomsDeclaration(
-        message_id=uuid5(message.certificate_id, f"customs/{message.revision}"),
-        certificate_id=message.certificate_id,
-        number=message.number,
-        media_type=message.media_type,
-        raw_sha256=message.raw_sha256,
+    outbound = _outbound(
+        message.certificate_id, message.number, message.revision, message.media_type, message.raw_sha256
     )
-    remind = (
-        _remind(Reminder.CUSTOMS_RECEIPT, message.revision),
-        _remind(Reminder.CUSTOMS_VERDICT, message.revision),
-    )
+    remind = (Remind(Reminder.CUSTOMS_RECEIPT, message.revision), Remind(Reminder.CUSTOMS_VERDICT, message.revision))
     return Decision(events=(event,), send=(outbound,), remind=remind)
 
 
-def _remind(about: Reminder, revision: int) -> Remind:
-    return Remind(about, DUE[about], revision)
+def _outbound(certificate_id: UUID, number: str, revision: int, media_type: str, raw_sha256: str) -> CustomsDeclaration:
+    """The declaration for customs: of one revision always the same message, however often it is sent."""
+    return CustomsDeclaration(
+        message_id=uuid5(certificate_id, f"customs/{revision}"),
+        certificate_id=certificate_id,
+        number=number,
+        media_type=media_type,
+        raw_sha256=raw_sha256,
+    )
 
 
 def _technical(state: Certificate, message: TechnicalReceipt) -> Decision:
@@ -262,7 +270,7 @@ def _approved(state: Certificate, key: str, data: dict[str, Json], now: datetime
     if state.review is Review.APPROVED:
         return Decision(events=(event,))
     ready = printing.ready(state.id, state.number, state.exporter, state.revision, state.papers, now)
-    remind = () if ready.events else (_remind(Reminder.LAYOUTS, state.revision),)
+    remind = () if ready.events else (Remind(Reminder.LAYOUTS, state.revision),)
     return Decision(events=(event, *ready.events), send=ready.send, remind=remind)
 
 
@@ -297,4 +305,12 @@ def _waits(state: Certificate, about: Reminder) -> bool:
 def _overdue(state: Certificate, message: TimerDue) -> Decision:
     if message.revision != state.revision or not _waits(state, message.about):
         return Decision()
-    return Decision(events=(Event(EventKind.OVERDUE, {"about": message.about.value}),))
+    alarm = Event(EventKind.OVERDUE, {"about": message.about.value, "resends": state.resends})
+    silent = message.about is Reminder.CUSTOMS_RECEIPT and state.declared and state.raw_sha256
+    if not silent or state.resends >= message.resends:
+        return Decision(events=(alarm,))
+    again = _outbound(state.id, state.number, state.declared, state.media_type, state.raw_sha256)
+    count = state.resends + 1
+    resent = Event(EventKind.RESENT, {"about": message.about.value, "resend": count, "of": message.resends})
+    remind = Remind(message.about, state.revision, count)
+    return Decision(events=(alarm, resent), send=(again,), remind=(remind,))

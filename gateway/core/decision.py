@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -52,6 +51,8 @@ class EventKind(StrEnum):
     """A person said no: only an approved exception (打印异常申请) prints it again."""
     OVERDUE = "overdue"
     """Something that was due did not come."""
+    RESENT = "resent"
+    """The same declaration was sent to customs again, because customs was silent."""
     NOTED = "noted"
     """A message that changed nothing: repeated, out of date, out of order, or with a code nobody told us."""
 
@@ -66,11 +67,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Remind:
-    """Set a due date: unless the state moved on, `about` is overdue `after` this long."""
+    """Set a due date: unless the state moved on, `about` is overdue when the rule's time is over."""
 
     about: Reminder
-    after: timedelta
     revision: int
+    resends: int = 0
+    """How often the declaration was sent again by now; the rule may give it another time after that."""
 
 
 @dataclass(frozen=True, slots=True)

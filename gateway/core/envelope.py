@@ -30,4 +30,15 @@ def headers(kind: str, message_id: UUID, subject: str, at: datetime, content_typ
         "ce_subject": subject,
         "ce_time": timestamp(at),
         "content-type": content_type,
+        "traceparent": traceparent(subject, message_id),
     }
+
+
+def traceparent(subject: str, message_id: UUID) -> str:
+    """W3C Trace Context: every message about a certificate is in one trace, whose id is the certificate's own, so a
+    trace is found by certificate and survives customs, who carries none. Another subject's messages have one each."""
+    try:
+        trace = UUID(subject).hex
+    except ValueError:
+        trace = message_id.hex
+    return f"00-{trace}-{message_id.hex[:16]}-01"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of some bytes, lower-case hex."""
@@ -31,24 +31,27 @@ class Part(StrEnum):
 
 
 class DeclarationAccepted(Value):
-    """A declaration passed the door. Revision 1 opens a certificate's life, a higher one corrects it."""
+    """A declaration passed the door. Revision 1 opens a certificate's life, a higher one corrects it.
+
+    Its constraints are those of the schema (``DeclarationAccepted`` in messages.xsd): one that can be made is valid.
+    """
 
     message_id: UUID
     certificate_id: UUID
-    number: str
+    number: Annotated[str, StringConstraints(min_length=1, max_length=30)]
     """Certificate number (证书编号)."""
-    revision: int
-    certificate_type: str
+    revision: Annotated[int, Field(ge=1)]
+    certificate_type: Annotated[str, StringConstraints(pattern="^[A-Z]{1,2}$")]
     applies: bool
     """True: declared (申报, ApplyType 1); False: stored as a draft (暂存, 0)."""
-    exporter: str
+    exporter: Annotated[str, StringConstraints(min_length=1, max_length=18)]
     """CiqRegNo, 18-character credit code of the exporter, whose seal will be used."""
-    applicant: str
+    applicant: Annotated[str, StringConstraints(min_length=1, max_length=18)]
     """AplRegNo, 18-character credit code of the enterprise that declares: itself or an agent."""
-    client: str
-    reference: str | None = None
+    client: Annotated[str, StringConstraints(max_length=200)]
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """The ERP's own reference, echoed everywhere."""
-    media_type: str
+    media_type: Annotated[str, StringConstraints(pattern="^application/(xml|json)$")]
     """Of the stored bytes: application/xml or application/json."""
     raw_sha256: Sha256
     """The bytes as received, in the blob store."""
@@ -56,7 +59,7 @@ class DeclarationAccepted(Value):
     """Of the canonical content: equal for XML and JSON of the same declaration."""
     prints_itself: bool = True
     """Print as soon as the files are there (自助打印 without a click); else on request."""
-    accepted_at: datetime
+    accepted_at: AwareDatetime
 
 
 class TechnicalVerdict(StrEnum):
@@ -263,6 +266,8 @@ class TimerDue(Value):
     certificate_id: UUID
     about: Reminder
     revision: int
+    resends: int = 0
+    """How often the rule in force lets the declaration be sent again, all in all."""
 
 
 class CustomsDeclaration(Value):

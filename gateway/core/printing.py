@@ -6,7 +6,7 @@ gone out.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -24,9 +24,6 @@ from gateway.core.messages import (
     RequestPrint,
 )
 from gateway.core.state import OPEN, Certificate, Paper, PrintState, Review
-
-PRINT_DUE = timedelta(minutes=30)
-"""When a print without a result is overdue. Ours."""
 
 
 def ready(
@@ -124,7 +121,7 @@ def _authorise(state: Certificate, papers: Mapping[Part, Paper], parts: Iterable
                 pages=paper.pages,
             )
         )
-    remind = (Remind(Reminder.PRINT_RESULT, PRINT_DUE, state.revision),) if jobs else ()
+    remind = (Remind(Reminder.PRINT_RESULT, state.revision),) if jobs else ()
     return Decision(events=tuple(events), send=tuple(jobs), remind=remind)
 
 

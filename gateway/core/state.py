@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator
 
-from gateway.core.messages import Part, Value
+from gateway.core.messages import Part, Reminder, Value
 
 
 class Review(StrEnum):
@@ -91,13 +91,23 @@ class Certificate(Value):
     verdict_at: str = ""
     """Order key of the last verdict: reply time (customs' own text), running number, verdict; such texts compare."""
     prints_itself: bool = True
+    media_type: str = ""
+    """Of the stored declaration of this revision."""
+    raw_sha256: str = ""
+    """Its bytes, by hash: what is sent to customs, and again when customs is silent."""
+    declared: int = 0
+    """The revision that customs was told of."""
+    resends: int = 0
+    """How often it was sent to customs again."""
+    overdue: tuple[Reminder, ...] = ()
+    """What was due and is still missing."""
     papers: dict[Part, Paper] = Field(default_factory=lambda: {part: Paper() for part in Part})
 
     @field_validator("papers")
     @classmethod
     def _in_order(cls, papers: dict[Part, Paper]) -> dict[Part, Paper]:
         """Original first: a database's JSON forgets the order, and jobs are asked for in it."""
-        return {part: papers.get(part, Paper()) for part in Part}
+        return {part: papers.get(part) or Paper() for part in Part}
 
     @property
     def status(self) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import schemas
 from gateway.core.checks import Checks, compile_profile
 from gateway.core.faults import Fault
+from gateway.core.overdue import Rules, load_rules
 from gateway.core.profile import CodeList, load_codelists, load_profiles
 from gateway.ports import Reading
 
@@ -23,6 +24,12 @@ def load_checks() -> Mapping[str, Checks]:
     lists = load_lists()
     profiles = load_profiles(_texts("profiles", ".toml"))
     return MappingProxyType({kind: compile_profile(profile, lists) for kind, profile in profiles.items()})
+
+
+@cache
+def load_overdue() -> Rules:
+    """The shipped rules about what is overdue. Raises RulesRefused."""
+    return load_rules(schemas.read_text("overdue.toml"))
 
 
 class ProfileChecks:

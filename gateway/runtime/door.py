@@ -153,7 +153,9 @@ class Door:
         try:
             answers = await write([waiting.examined for waiting in batch])
         except Unavailable as trouble:
-            _fail(batch, trouble)
+            # Who came later is not judged first: a correction would overtake what it corrects.
+            later, self._waiting = self._waiting, []
+            _fail([*batch, *later], trouble)
         except Exception as error:
             if len(batch) == 1:
                 _fail(batch, error)

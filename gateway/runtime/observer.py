@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.core.messages import Incoming
 from gateway.ports import Record
-from gateway.storage import Stored
+from gateway.storage import DeadLetter, Stored
 
 
 class Observer(Protocol):
@@ -23,13 +23,16 @@ class Observer(Protocol):
     def parked(self, record: Record, reason: str) -> None:
         """A message waits for a person."""
 
+    def buried(self, letter: DeadLetter) -> None:
+        """A record that nobody can read is kept with the dead letters."""
+
     def broke(self, message: Incoming | None, error: Exception) -> None:
         """Our own code raised."""
 
-    def away(self, who: str, why: str) -> None:
-        """A neighbour of this worker can't be reached: told once, at the start."""
+    def away(self, who: str, neighbour: str, why: str) -> None:
+        """A neighbour (database, bus, broker, printer) of this worker can't be reached: told once, at the start."""
 
-    def back(self, who: str) -> None:
+    def back(self, who: str, neighbour: str) -> None:
         """It is there again: told once, at the end."""
 
     def worked(self, stage: str, seconds: float) -> None:

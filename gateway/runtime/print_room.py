@@ -13,9 +13,12 @@ from uuid import UUID, uuid5
 
 from gateway.core.envelope import headers
 from gateway.core.messages import PrintJob, PrintOutcome, PrintResult
-from gateway.ports import Blobs, Clock, Message, MessageCodec, Printer, PrintRefused, PrintUnknown, Record, Unreadable
+from gateway.ports import Blobs, Clock, Message, MessageCodec, Printer, PrintRefused, PrintUnknown, Record, Unavailable
+from gateway.runtime.dead_letters import DeadLetters, Opener
 from gateway.runtime.observer import Observer
+from gateway.runtime.patience import Away
 
+GROUP = "print"
 JOBS = "origin.print.job.v1"
 RESULTS = "origin.print.result.v1"
 
@@ -73,6 +76,7 @@ class PrintRoom:
         codec: MessageCodec,
         clock: Clock,
         observer: Observer,
+        dead: DeadLetters,
     ) -> None:
         self._name = name
         self._printer = printer
@@ -82,18 +86,17 @@ class PrintRoom:
         self._codec = codec
         self._clock = clock
         self._observer = observer
+        self._opener = Opener(GROUP, dead, clock, observer)
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Work the jobs one after the other: paper has an order too. Raises Unavailable.
 
-        A job that can't be read stays on the log and is told; its certificate's print falls overdue.
+        A job that can't be read goes to the dead letters; its certificate's print falls overdue.
         """
         for record in records:
             started = perf_counter()
-            try:
-                job = self._jobs.print_job(record.body)
-            except Unreadable as trouble:
-                self._observer.parked(record, str(trouble))
+            job = await self._opener.open(record, self._jobs.print_job)
+            if job is None:
                 continue
             await self._work(job)
             self._observer.worked("print", perf_counter() - started)
@@ -117,6 +120,8 @@ class PrintRoom:
             return PrintOutcome.REFUSED, "the signed file is not in the store, or damaged"
         try:
             await self._printer.submit(str(job.job), pdf)
+        except Unavailable as trouble:
+            raise Away("printer", str(trouble)) from trouble
         except PrintRefused as refusal:
             return PrintOutcome.REFUSED, str(refusal)
         except PrintUnknown as doubt:
@@ -125,7 +130,11 @@ class PrintRoom:
 
     async def _ask(self, job: PrintJob) -> tuple[PrintOutcome, str]:
         """The claim is older than this call: whoever made it may have printed."""
-        match await self._printer.was_printed(str(job.job)):
+        try:
+            printed = await self._printer.was_printed(str(job.job))
+        except Unavailable as trouble:
+            raise Away("printer", str(trouble)) from trouble
+        match printed:
             case True:
                 return PrintOutcome.PRINTED, ""
             case False:

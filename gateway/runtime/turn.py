@@ -7,15 +7,14 @@ A message that breaks our own code is parked with its bytes and its certificate 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
-import orjson
-
+from gateway.core.audit import GENESIS
 from gateway.core.certificate import apply
 from gateway.core.decision import Decision, Event
-from gateway.core.envelope import event_id, headers, timestamp
+from gateway.core.envelope import headers
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -28,11 +27,19 @@ from gateway.core.messages import (
     TechnicalReceipt,
     TimerDue,
 )
+from gateway.core.overdue import Rules
 from gateway.core.state import Certificate
 from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unavailable, Unreadable
+from gateway.runtime import dead_letters
+from gateway.runtime.catalog import load_overdue
+from gateway.runtime.history import STATUS as STATUS
+from gateway.runtime.history import chained, status_message
+from gateway.runtime.inputs import Input
+from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
 from gateway.storage import (
     Collision,
+    DeadLetter,
     Loaded,
     Parked,
     ReceiptRow,
@@ -45,7 +52,6 @@ from gateway.storage import (
 )
 
 OUTBOUND = "origin.customs.outbound.v1"
-STATUS = "origin.status.changed.v1"
 TOPICS = {RenderJob: ("origin.render.job.v1", "render.job"), PrintJob: ("origin.print.job.v1", "print.job")}
 LISTENS = (
     "origin.declaration.accepted.v1",
@@ -54,7 +60,11 @@ LISTENS = (
     "origin.print.result.v1",
 )
 FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
+GROUP = "turn"
+"""The consumer group of all turns."""
 TRIES = 8
+BROKEN_AGAIN = timedelta(minutes=5)
+"""When a due date that broke our code comes again."""
 Caused = dict[UUID, Sequence[Event]]
 """Message id -> what it caused; absent: it waits, or (a command) could not be handled."""
 
@@ -63,58 +73,13 @@ class NotHandled(Exception):
     """A command that could not be handled now: its certificate waits behind a parked message, or our code broke."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One message for the turn, with the record or due date it came from (neither: a command) and bytes to keep."""
-
-    message_id: UUID
-    message: Incoming | None
-    record: Record | None = None
-    blobs: Sequence[Blob] = ()
-    unreadable: str = ""
-    timer: Timer | None = None
-    parked_as: UUID | None = None
-    """Set when a parked message is handled again: the id it is parked under."""
-
-    @property
-    def ours(self) -> UUID | None:
-        """The certificate that the key of a record names, where the record is one of our own."""
-        try:
-            return UUID(self.record.key) if self.record else None
-        except ValueError:
-            return None
-
-    @classmethod
-    def of(cls, record: Record, inlet: Inlet) -> "Input":
-        """Read a record; what can't be read is an input too, so that it is kept aside."""
-        try:
-            message, blobs = inlet.read(record)
-        except Unreadable as trouble:
-            return cls(_record_id(record), None, record, unreadable=str(trouble))
-        except Exception as error:  # a reader that breaks is our bug: the message waits, the others flow
-            return cls(_record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
-        return cls(message.message_id, message, record, blobs)
-
-
-def _record_id(record: Record) -> UUID:
-    return uuid5(NAMESPACE_OID, f"{record.topic}/{record.partition}/{record.offset}")
-
-
-def timer_input(timer: Timer) -> Input:
-    """A due date as a message: the same due date has the same id."""
-    message_id = uuid5(timer.certificate_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
-    due = TimerDue(
-        message_id=message_id, certificate_id=timer.certificate_id, about=timer.about, revision=timer.revision
-    )
-    return Input(message_id, due, timer=timer)
-
-
 @dataclass(slots=True)
 class _Draft:
     """What this turn will write, as it grows."""
 
     handled: list[tuple[UUID, UUID | None]] = field(default_factory=list)
     states: dict[UUID, Certificate] = field(default_factory=dict)
+    heads: dict[UUID, str] = field(default_factory=dict)
     events: list[Stored] = field(default_factory=list)
     receipts: list[ReceiptRow] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
@@ -122,6 +87,7 @@ class _Draft:
     settled: list[Timer] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     unparked: list[UUID] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
     sends: list[tuple[UUID, Outgoing]] = field(default_factory=list)
     status: list[Message] = field(default_factory=list)
 
@@ -137,7 +103,10 @@ class Turn:
         dialects: Mapping[str, Dialect],
         clock: Clock,
         observer: Observer,
+        overdue: Rules | None = None,
     ) -> None:
+        """`overdue`: rules about what is overdue when; None: the shipped ones."""
+        self._overdue = load_overdue() if overdue is None else overdue
         self._store = store
         self._inlet = inlet
         self._codec = codec
@@ -160,7 +129,7 @@ class Turn:
         """Handle the due dates that have come; returns how many."""
         due = await self._store.due(self._clock.now(), limit)
         if due:
-            await self._run_split([timer_input(timer) for timer in due])
+            await self._run_split([timer_input(timer, self._overdue[timer.about].resends) for timer in due])
         return len(due)
 
     async def replay(self, certificate_id: UUID | None = None) -> int:
@@ -239,16 +208,24 @@ class Turn:
             subject = _subject(item, loaded)
             if not reason and subject in waiting and not item.timer and not item.parked_as:
                 reason = "waits behind a parked message of the same certificate"
+            if not reason and item.poison is not None:
+                if subject is None:
+                    self._bury(item, item.poison, draft, now)
+                    continue
+                reason = str(item.poison)  # on a topic of our own, about a certificate that is here: it waits for it
             if not reason and subject in loaded.unreadable:
                 reason = "the stored state of its certificate can't be read"
             if not reason and item.message is not None:
                 try:
-                    caused[item.message_id] = self._decide(item, item.message, subject, loaded, draft, now)
+                    message = _heard(item.message, subject in waiting)
+                    caused[item.message_id] = self._decide(item, message, subject, loaded, draft, now)
                 except Exception as error:  # our bug, whatever it is: this certificate waits, the others flow
                     reason = f"{type(error).__name__} while deciding"
                     self._observer.broke(item.message, error)
             if reason:
                 self._park(item, subject, reason, draft, now)
+                if item.timer is not None:  # can't be parked: it comes again, or nobody would ever be reminded
+                    draft.timers.append(replace(item.timer, due=now + BROKEN_AGAIN))
                 if subject is not None:
                     waiting.add(subject)
             elif item.parked_as:
@@ -270,23 +247,37 @@ class Turn:
         if after is not None and subject is not None:
             draft.states[subject] = after
             first = after.sequence - len(decision.events) + 1
-            for number, event in enumerate(decision.events, first):
-                stored = Stored(after.id, number, event_id(after.id, number), event, item.message_id, now)
+            head = draft.heads.get(subject) or loaded.heads.get(subject, GENESIS)
+            for stored in chained(subject, first, decision.events, item.message_id, now, head):
+                draft.heads[subject] = stored.hash
                 draft.events.append(stored)
-                draft.status.append(_status_message(stored, after))
-            draft.timers += [Timer(after.id, r.about, r.revision, now + r.after) for r in decision.remind]
+                draft.status.append(status_message(stored, after))
+            draft.timers += [
+                Timer(after.id, r.about, r.revision, now + self._overdue[r.about].wait(r.resends))
+                for r in decision.remind
+            ]
             draft.sends += [(after.id, outgoing) for outgoing in decision.send]
         draft.handled.append((item.message_id, subject))
         return decision.events
 
     def _park(self, item: Input, subject: UUID | None, reason: str, draft: _Draft, now: datetime) -> None:
-        record = item.record
-        if record is None or item.parked_as:
+        if item.record is None or item.parked_as:
             return
+        record = dead_letters.storable(item.record)
         draft.parked.append(
             Parked(item.message_id, subject, record.topic, record.key, record.headers, record.body, reason, now)
         )
         self._observer.parked(record, reason)
+
+    def _bury(self, item: Input, poison: Unreadable, draft: _Draft, now: datetime) -> None:
+        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters."""
+        if item.record is None:
+            return
+        letter = dead_letters.letter(item.record, poison, GROUP, now)
+        draft.dead.append(letter)
+        draft.handled.append((item.message_id, None))
+        draft.unparked += [item.parked_as] if item.parked_as else []
+        self._observer.buried(letter)
 
     async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
         """The draft as rows; declarations for customs are made from the stored bytes here."""
@@ -304,7 +295,8 @@ class Turn:
             settled=draft.settled,
             parked=draft.parked,
             unparked=draft.unparked,
-            log=list(chain(sends, draft.status)),
+            dead=draft.dead,
+            log=list(chain(sends, draft.status, map(dead_letters.message, draft.dead))),
         )
 
     def _message(self, subject: UUID, outgoing: Outgoing, raws: Mapping[str, bytes], now: datetime) -> Message:
@@ -318,13 +310,21 @@ class Turn:
         )
 
     def _official(self, outgoing: CustomsDeclaration, raw: bytes) -> bytes:
-        """The official Certificate message: the stored declaration under its number."""
-        declaration = self._dialects[outgoing.media_type].read(raw).declaration
-        numbered = tuple(
-            invoice.model_copy(update={"certificate_number": outgoing.number}) for invoice in declaration.invoices
-        )
-        declaration = declaration.model_copy(update={"number": outgoing.number, "invoices": numbered})
-        return self._dialects["application/xml"].write(declaration)
+        """The official Certificate message: the stored declaration under its number.
+
+        The door has judged it: no model is made again of its canonical data, and the message is validated as it leaves.
+        """
+        fields = self._dialects[outgoing.media_type].read(raw).fields
+        invoices = tuple({**invoice, "certificate_number": outgoing.number} for invoice in fields.get("invoices", ()))
+        numbered = {**fields, "number": outgoing.number, "invoices": invoices}
+        return self._dialects["application/xml"].write(numbered)
+
+
+def _heard(message: Incoming, waiting: bool) -> Incoming:
+    """What customs said may be among the parked messages: then a due date is an alarm, and nothing is sent again."""
+    if waiting and isinstance(message, TimerDue):
+        return message.model_copy(update={"resends": 0})
+    return message
 
 
 def _named(item: Input) -> UUID | None:
@@ -354,29 +354,3 @@ def _receipt(
         fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
         at=now,
     )
-
-
-def _status_message(stored: Stored, state: Certificate) -> Message:
-    """The CloudEvent that forwarders and ERPs read: the same event, however often sent, has the same id."""
-    subject = str(state.id)
-    body = orjson.dumps(
-        {
-            "id": str(stored.id),
-            "certificate": subject,
-            "number": state.number,
-            "type": state.certificate_type,
-            "sequence": stored.sequence,
-            "kind": stored.event.kind.value,
-            "status": state.status,
-            "revision": state.revision,
-            "reference": state.reference,
-            "exporter": state.exporter,
-            "applicant": state.applicant,
-            "client": state.client,
-            "at": timestamp(stored.at),
-            "data": dict(stored.event.data),
-        }
-    )
-    kind = f"certificate.{stored.event.kind}"
-    attributes = headers(kind, stored.id, subject, stored.at, "application/json")
-    return Message(STATUS, subject, body, {**attributes, "ce_sequence": str(stored.sequence)})

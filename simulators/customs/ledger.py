@@ -1,12 +1,14 @@
 """The register of the simulated customs: which questions came about a number, and the running numbers given away.
 
 RspNo grows per certificate number over all resubmissions, so an answer needs to know what was asked before. A
-question asked again (redelivered) gets the entry it had. This is the neighbour's own book, not the gateway's database.
+question asked again (redelivered, or sent again by a gateway that heard nothing) gets the entry it had. This is the
+neighbour's own book, not the gateway's database.
 """
 
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +24,9 @@ CREATE TABLE IF NOT EXISTS question (
 CREATE TABLE IF NOT EXISTS certificate (
     number TEXT PRIMARY KEY, content TEXT NOT NULL, next INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS asked (
+    id TEXT PRIMARY KEY, at TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -35,6 +40,8 @@ class Inquiry:
     """Hash of what was declared."""
     replies: int
     """Most running numbers an answer may take."""
+    at: datetime
+    """When the sender wrote it; the same message sent again bears another time. Aware."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Entry:
     """RspNo of its first reply."""
     corrected: bool
     """Other content came under this number before."""
+    at: datetime
+    """When it was asked first: all answers go by this time, so that asked again they are the same bytes."""
 
 
 class Ledger:
@@ -72,11 +81,14 @@ class Ledger:
 
     def _entry(self, inquiry: Inquiry) -> Entry:
         known = self._db.execute("SELECT first, corrected FROM question WHERE id = ?", (inquiry.id,)).fetchone()
+        self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?)", (inquiry.id, inquiry.at.isoformat()))
+        (first_at,) = self._db.execute("SELECT at FROM asked WHERE id = ?", (inquiry.id,)).fetchone()
+        at = datetime.fromisoformat(first_at)
         if known:
-            return Entry(known[0], bool(known[1]))
+            return Entry(known[0], bool(known[1]), at)
         found = self._db.execute("SELECT content, next FROM certificate WHERE number = ?", (inquiry.number,)).fetchone()
         content, first = found or (inquiry.content, 1)
-        entry = Entry(first, content != inquiry.content)
+        entry = Entry(first, content != inquiry.content, at)
         self._db.execute(
             "INSERT INTO question VALUES (?, ?, ?, ?, ?)",
             (inquiry.id, inquiry.number, inquiry.content, entry.first, entry.corrected),

@@ -67,6 +67,8 @@ class Scenario(Data):
     step: tuple[Step, ...]
     otherwise: str | None = None
     """The scenario for corrected content: this one answers only the first content under a number."""
+    repeated: str | None = None
+    """The scenario for the same message sent again, as if it had never come before; None: the same answers again."""
 
     @cached_property
     def replies(self) -> tuple[float, ...]:
@@ -147,6 +149,7 @@ class Scenarios(Data):
             raise ValueError("a scenario's name stands twice")
         named = {self.default, self.invalid, *(choice.scenario for choice in self.choose)}
         named |= {scenario.otherwise for scenario in self.scenario if scenario.otherwise}
+        named |= {scenario.repeated for scenario in self.scenario if scenario.repeated}
         if strangers := sorted(named - set(self.by_name)):
             raise ValueError(f"no scenario is called {', '.join(strangers)}")
         if strangers := sorted({c.finding for c in self.choose if c.finding} - set(self.reasons)):

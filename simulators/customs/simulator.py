@@ -2,13 +2,14 @@
 
 What is due follows from the consumed record, so nothing needs to be remembered: a record is acknowledged once all its
 answers went out, and after a crash it is read again and answered with the same bytes, which readers drop as doubles.
+A message that is sent again (same id, same content) is the same question: it gets the same bytes once more, at once.
 """
 
 import asyncio
 import heapq
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -156,7 +157,7 @@ class CustomsSimulator:
         asked = [question(record, now) for record in records]
         chosen = [self._choose(one) if one else None for one in asked]
         known = [(one, scenario) for one, scenario in zip(asked, chosen, strict=True) if one and scenario]
-        inquiries = [Inquiry(q.id, q.number, q.content, len(s.replies)) for q, s in known]
+        inquiries = [Inquiry(q.id, q.number, q.content, self._replies(s), q.at) for q, s in known]
         try:
             entries = iter(self._ledger.enter(inquiries))
         except sqlite3.Error as error:
@@ -169,6 +170,10 @@ class CustomsSimulator:
                 continue
             entry = next(entries)
             settled = self._settle(scenario, entry)
+            if entry.at != one.at and settled.repeated:
+                settled = self._scenarios.by_name[settled.repeated]
+            else:
+                one = replace(one, at=entry.at)
             cases.append(Case(record, one, entry, settled))
             log.info("customs_simulator.took", number=one.number, kind=settled.name)
         return cases
@@ -184,6 +189,11 @@ class CustomsSimulator:
         if entry.corrected and scenario.otherwise:
             return self._scenarios.by_name[scenario.otherwise]
         return scenario
+
+    def _replies(self, scenario: Scenario) -> int:
+        """The running numbers that a question may take, asked once or again."""
+        again = self._scenarios.by_name[scenario.repeated].replies if scenario.repeated else ()
+        return max(len(scenario.replies), len(again))
 
     def _plan(self, case: Case) -> list[tuple[datetime, Case, Step]]:
         at = case.question.at

@@ -30,7 +30,8 @@ def suite(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     for name in ("tests/conftest.py", "tests/parts.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "tests/fixtures_postgres.py").write_text("")
+    for name in ("fixtures_postgres", "fixtures_kafka"):
+        (tmp_path / f"tests/{name}.py").write_text("")
     (tmp_path / "tests/test_sample.py").write_text(SAMPLE)
     return tmp_path
 

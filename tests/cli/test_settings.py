@@ -36,7 +36,7 @@ def test_every_mistake_at_once_without_its_value(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ORIGIN_PROT", "9000")
     monkeypatch.setenv("ORIGIN_PORT", "hunter2")
     monkeypatch.setenv("ORIGIN_LOG_LEVEL", "loud")
-    monkeypatch.setenv("ORIGIN_KAFKA_BOOTSTRAP", "x")
+    monkeypatch.setenv("ORIGIN_KAFKA_BOTSTRAP", "x")
     monkeypatch.setenv("ORIGIN_URL", "http://x")
     with pytest.raises(SettingsRefused) as refusal:
         load()
@@ -44,7 +44,7 @@ def test_every_mistake_at_once_without_its_value(monkeypatch: pytest.MonkeyPatch
     assert "ORIGIN_PROT is not a setting; is ORIGIN_PORT meant?" in text
     assert "ORIGIN_PORT: " in text
     assert "ORIGIN_LOG_LEVEL: " in text
-    assert "ORIGIN_KAFKA_BOOTSTRAP" in text
+    assert "is ORIGIN_KAFKA_BOOTSTRAP meant?" in text
     assert "hunter2" not in text
     assert "ORIGIN_URL" not in text
 

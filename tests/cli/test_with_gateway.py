@@ -62,6 +62,11 @@ def test_clients(served: dict[str, str], key: str) -> None:
     assert origin("client", "revoke", "gone", **served).returncode == 0
     listed = json.loads(origin("client", "list", "--json", **served).stdout)
     assert [(c["id"], c["revoked_at"] is None) for c in listed] == [("erp-1", True), ("gone", False)]
+    on = json.loads(origin("client", "bus", "erp-1", "on", "--json", **served).stdout)
+    assert [c["bus"] for c in on] == [True]
+    assert "origin topics apply --client on-bus" in (
+        origin("client", "add", "on-bus", "--bus", "--enterprise", "91330299MA9XYD0C2A", **served).stderr
+    )
 
 
 def test_declare_follow_and_be_refused(served: dict[str, str], key: str, tmp_path: Path) -> None:
@@ -117,6 +122,13 @@ def test_marks_are_checked(served: dict[str, str], tmp_path: Path) -> None:
 def test_parked_and_doctor(served: dict[str, str], key: str) -> None:
     assert json.loads(origin("parked", "list", "--json", **served).stdout) == []
     assert "0 message(s)" in origin("parked", "replay", **served).stdout
+    assert json.loads(origin("dlt", "list", "--json", "--state", "all", **served).stdout) == []
+    nobody = "019ab3c0-7d1e-5c55-8d3a-5d5a3f1c2b11"
+    for call in (("show", nobody), ("replay", nobody), ("discard", nobody, "--reason", "x", "--by", "li")):
+        refused = origin("dlt", *call, **served)
+        assert (refused.returncode, "DLT-UNKNOWN" in refused.stderr) == (1, True), refused.stderr
+    assert origin("dlt", "discard", nobody, **served).returncode == 2, "a reason is asked for"
+    assert origin("dlt", "show", "nonsense", **served).returncode == 2
     done = origin("doctor", "--json", **served)
     findings = {finding["about"]: finding["ok"] for finding in json.loads(done.stdout)}
     assert findings["database"] is True

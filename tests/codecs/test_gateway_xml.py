@@ -1,13 +1,16 @@
 """Our own messages: everything encoded is valid and comes back the same."""
 
-from typing import get_args
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from adapters.codecs.catalog import catalog
-from adapters.codecs.gateway_xml import ACCEPTED, PRINT_RESULT, RENDER_RESULT, GatewayCodec
+from adapters.codecs.gateway_xml import ACCEPTED, PRINT_RESULT, RENDER_RESULT, GatewayCodec, _encode
 from adapters.codecs.xml import parse
 from gateway.core.messages import (
     CustomsDeclaration,
@@ -27,7 +30,7 @@ SHA = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 COMMON = {"number": WORD, "exporter": WORD, "applicant": WORD, "client": TEXT, "pages": st.integers(0, 999)}
 COMMON |= {"revision": st.integers(1, 99), "certificate_type": st.sampled_from(["C", "RC"])}
 COMMON |= {"media_type": st.sampled_from(["application/xml", "application/json"])}
-WHEN = st.datetimes(timezones=st.timezones())
+WHEN = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-3.5))]))
 
 
 def messages(kind: type[Value]) -> st.SearchStrategy[Value]:
@@ -38,10 +41,51 @@ def messages(kind: type[Value]) -> st.SearchStrategy[Value]:
         elif name in ("seal", "signature", "key", "reason", "detail", "printer"):
             fixed[name] = TEXT
         elif name in ("at", "accepted_at"):
-            fixed[name] = WHEN.filter(lambda at: at.utcoffset() is not None and at.utcoffset().seconds % 60 == 0)  # type: ignore[union-attr]
+            fixed[name] = WHEN
         elif name == "reference":
             fixed[name] = st.none() | TEXT.filter(bool)
     return st.builds(kind, **fixed)
+
+
+GOOD = DeclarationAccepted(
+    message_id=UUID(int=1),
+    certificate_id=UUID(int=2),
+    number="C26MA9XYD0C20001",
+    revision=1,
+    certificate_type="C",
+    applies=True,
+    exporter="91330299MA9XYD0C2A",
+    applicant="91330299MA9XYD0C2A",
+    client="erp",
+    reference="SO-1",
+    media_type="application/xml",
+    raw_sha256="0" * 64,
+    content_sha256="f" * 64,
+    accepted_at=datetime(2026, 11, 22, tzinfo=UTC),
+)
+BAD = [
+    *(("number", one) for one in ("", "N" * 31)),
+    *(("revision", one) for one in (0, -1)),
+    *(("certificate_type", one) for one in ("", "c", "ABC", "C\n")),
+    *(("exporter", one) for one in ("", "9" * 19)),
+    *(("applicant", one) for one in ("", "9" * 19)),
+    ("client", "c" * 201),
+    *(("reference", one) for one in ("", "r" * 101)),
+    *(("media_type", one) for one in ("", "text/xml", "application/xml ")),
+    *(("raw_sha256", one) for one in ("", "0" * 63, "A" * 64)),
+    *(("content_sha256", one) for one in ("0" * 65,)),
+    ("accepted_at", datetime(2026, 11, 22, tzinfo=UTC).replace(tzinfo=None)),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
+def test_what_the_schema_refuses_of_an_acceptance_can_not_be_made(field: str, value: Any) -> None:
+    """The door does not validate these against the schema one by one: both must refuse the same."""
+    assert catalog()["messages"].valid(parse(CODEC.encode(GOOD)))
+    bad = GOOD.model_copy(update={field: value})
+    assert not catalog()["messages"].valid(parse(_encode(bad)))
+    with pytest.raises(ValidationError):
+        DeclarationAccepted.model_validate(vars(bad))
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

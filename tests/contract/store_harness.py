@@ -2,16 +2,18 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from gateway.core.admission import Known
+from gateway.core.audit import GENESIS
 from gateway.core.decision import Event, EventKind
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate, Review
 from gateway.ports import Message, Record
+from gateway.runtime.history import chained
 from gateway.storage import Admitted, DoorTransaction, Parked, Store, Stored, TurnWork
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -32,6 +34,10 @@ class Harness(ABC):
     @abstractmethod
     async def log(self) -> Sequence[Record]:
         """Everything on the log, in order within a partition."""
+
+    @abstractmethod
+    async def events(self) -> Mapping[tuple[UUID, int], str]:
+        """(certificate, sequence) -> hash of every event."""
 
     @abstractmethod
     def lose(self, store: Store, commits: int) -> None:
@@ -94,9 +100,11 @@ def state_of(row: Admitted, **changes: object) -> Certificate:
     return state.model_copy(update=changes)
 
 
-def event_of(state: Certificate, kind: EventKind = EventKind.DECLARED, **data: str) -> Stored:
+def event_of(state: Certificate, kind: EventKind = EventKind.DECLARED, previous: str = GENESIS, **data: str) -> Stored:
     at = state.sequence
-    return Stored(state.id, at, uuid5(state.id, str(at)), Event(kind, data), uuid4(), NOW)
+    event, message = Event(kind, data), uuid4()
+    (stored,) = chained(state.id, at, [event], message, NOW, previous)
+    return stored
 
 
 def parked_of(certificate_id: UUID | None, body: bytes = b"\x00poison") -> Parked:

@@ -6,17 +6,16 @@ A test module derives a class from `StoreSuite` and gives it a `harness` fixture
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from gateway.core.decision import EventKind
-from gateway.core.messages import Part, Reminder
+from gateway.core.messages import Part
 from gateway.core.numbers import Series
 from gateway.core.state import Paper, PrintState, Review
 from gateway.ports import Blob, Message, Unavailable
-from gateway.storage import Admitted, Collision, ReceiptRow, Repetition, Store, Timer, TurnWork
+from gateway.storage import Admitted, Collision, ReceiptRow, Repetition, Store, TurnWork
 from tests.contract.store_harness import (
     ENTERPRISE,
     NOW,
@@ -277,28 +276,6 @@ class StoreSuite:
             assert await turn.blobs([]) == {}
         with pytest.raises(Collision):
             await save(store, TurnWork(receipts=receipts[:1]))
-
-    async def test_timers_come_due_oldest_first_and_stay_until_settled(self, harness: Harness) -> None:
-        store = await harness.open()
-        row = admitted(SERIES.number(1))
-        await admit(store, row)
-        identity = row.certificate_id
-
-        def timer(about: Reminder, revision: int, minutes: int) -> Timer:
-            return Timer(identity, about, revision, NOW + timedelta(minutes=minutes))
-
-        late, early = timer(Reminder.LAYOUTS, 1, 5), timer(Reminder.CUSTOMS_RECEIPT, 1, 1)
-        far, moved = timer(Reminder.CUSTOMS_VERDICT, 1, 60), timer(Reminder.LAYOUTS, 1, 7)
-        await save(store, TurnWork(timers=[late, early, far]))
-        at = NOW + timedelta(minutes=10)
-        assert list(await store.due(at, 10)) == [early, late]
-        assert list(await store.due(at, 1)) == [early]
-        await save(store, TurnWork(timers=[moved]))
-        assert list(await store.due(at, 10)) == [early, moved], "set anew: the later word counts"
-        await save(store, TurnWork(settled=[early, late]))  # late was looked up before it was set anew
-        assert list(await store.due(at, 10)) == [moved]
-        await save(store, TurnWork(settled=[moved], timers=[far]))
-        assert list(await store.due(at, 10)) == []
 
     async def test_parked_messages_keep_their_order_and_bytes(self, harness: Harness) -> None:
         store = await harness.open()

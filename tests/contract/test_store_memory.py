@@ -1,7 +1,8 @@
 """The contract, on memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
+from uuid import UUID
 
 import pytest
 
@@ -9,6 +10,7 @@ from adapters.bus.memory import MemoryLog
 from adapters.store.memory import MemoryStore
 from gateway.ports import Record
 from gateway.storage import Store
+from tests.contract.life_suite import LifeSuite
 from tests.contract.opening_suite import OpeningSuite
 from tests.contract.store_harness import Harness
 from tests.contract.store_suite import StoreSuite
@@ -27,6 +29,9 @@ class MemoryHarness(Harness):
     async def log(self) -> Sequence[Record]:
         return [record for line in self._log.records.values() for record in line]
 
+    async def events(self) -> Mapping[tuple[UUID, int], str]:
+        return {place: stored.hash for place, stored in self._store.tables.events.items()}
+
     def lose(self, store: Store, commits: int) -> None:
         cast(MemoryStore, store).lost = commits
 
@@ -39,5 +44,5 @@ def harness() -> Harness:
     return MemoryHarness()
 
 
-class TestMemoryStore(StoreSuite, OpeningSuite):
+class TestMemoryStore(StoreSuite, LifeSuite, OpeningSuite):
     """Every promise."""

@@ -1,10 +1,10 @@
 """The contract, on PostgreSQL; and what only a database can do."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
@@ -14,9 +14,13 @@ from adapters.postgres import pool
 from adapters.store.blobs import PostgresBlobs
 from adapters.store.postgres import PostgresStore
 from adapters.store.vault import Vault
+from adapters.store.views import Views
+from gateway.core.messages import Reminder
+from gateway.gauges import OVERDUE
 from gateway.operations import Refusal
 from gateway.ports import Record
 from gateway.storage import Store, TurnWork
+from tests.contract.life_suite import LifeSuite
 from tests.contract.opening_suite import OpeningSuite
 from tests.contract.store_harness import (
     SERIES,
@@ -113,6 +117,12 @@ class PostgresHarness(Harness):
             for row in rows
         ]
 
+    async def events(self) -> Mapping[tuple[UUID, int], str]:
+        connection = await pool.connect(self.url)
+        rows = await connection.fetch("SELECT certificate_id, sequence, hash FROM origin.event")
+        await connection.close()
+        return {(row["certificate_id"], row["sequence"]): row["hash"].hex() for row in rows}
+
     def lose(self, store: Store, commits: int) -> None:
         self.wires[id(store)].lost = commits
 
@@ -128,7 +138,7 @@ async def harness(database_url: str) -> AsyncIterator[PostgresHarness]:
         lent.terminate()
 
 
-class TestPostgresStore(StoreSuite, OpeningSuite):
+class TestPostgresStore(StoreSuite, LifeSuite, OpeningSuite):
     """Every promise."""
 
 
@@ -151,6 +161,26 @@ async def test_a_value_that_no_column_takes_is_our_bug_not_the_databases_absence
             await save(store, TurnWork(states=[broken], events=[event_of(state_of(row))]))
         assert type(caught.value).__name__ not in ("Unavailable", "Collision")
     await save(store, TurnWork(states=[state_of(row)]))
+
+
+async def test_what_is_overdue_is_shown_to_its_enterprise_and_counted(
+    harness: PostgresHarness, database_pool: asyncpg.Pool
+) -> None:
+    store = await harness.open()
+    row, other = admitted(SERIES.number(1)), admitted(SERIES.number(2))
+    await admit(store, row, other)
+    late = (Reminder.CUSTOMS_RECEIPT, Reminder.CUSTOMS_VERDICT)
+    await save(store, TurnWork(states=[state_of(row, overdue=late), state_of(other, overdue=late[1:])]))
+    assert {r["about"]: r["certificates"] for r in await database_pool.fetch(OVERDUE)} == {late[0]: 1, late[1]: 2}
+    views = Views(database_pool)
+    found = await views.certificate(row.applicant, row.number)
+    assert found is not None
+    assert tuple(found.overdue) == late
+    await save(store, TurnWork(states=[state_of(row), state_of(other)]))
+    assert await database_pool.fetch(OVERDUE) == []
+    found = await views.certificate(row.applicant, str(row.certificate_id))
+    assert found is not None
+    assert tuple(found.overdue) == ()
 
 
 async def test_cancelled_and_broken_transactions_leave_no_connection_behind(harness: PostgresHarness) -> None:

@@ -200,10 +200,14 @@ def confirm(printed: bool) -> ConfirmPrint:
     return ConfirmPrint(message_id=name(f"confirm {printed}"), certificate_id=CERTIFICATE, printed=printed, by="desk")
 
 
-def due(about: Reminder, revision: int = 1) -> TimerDue:
-    """A due date."""
+def due(about: Reminder, revision: int = 1, resends: int = 0) -> TimerDue:
+    """A due date; `resends`: what the rule allows."""
     return TimerDue(
-        message_id=name(f"due {about} {revision}"), certificate_id=CERTIFICATE, about=about, revision=revision
+        message_id=name(f"due {about} {revision}"),
+        certificate_id=CERTIFICATE,
+        about=about,
+        revision=revision,
+        resends=resends,
     )
 
 

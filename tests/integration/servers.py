@@ -41,8 +41,7 @@ class Server:
         data.mkdir(mode=0o700)
         if self._who.switch:
             shutil.chown(data, self._who.uid, self._who.gid)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"postgresql://{ROLE}@127.0.0.1:{port}/postgres"
         # The test's folder is closed to others: the server is handed the open directory instead of a path.
         directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -74,7 +73,7 @@ class Server:
                 self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **asked)
         finally:
             os.close(directory)
-        assert eventually(lambda: _listens(port), 30), (self._folder / "server.log").read_text("utf-8")
+        assert eventually(lambda: listens(port), 30), (self._folder / "server.log").read_text("utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +83,15 @@ class Server:
         end_all(self._folder)
 
 
-def _listens(port: int) -> bool:
+def free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def listens(port: int) -> bool:
+    """Somebody answers there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

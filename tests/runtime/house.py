@@ -24,7 +24,7 @@ from gateway.runtime.answers import Answer
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
 from gateway.runtime.turn import LISTENS, STATUS, Turn
-from gateway.storage import Stored
+from gateway.storage import DeadLetter, Stored
 
 INBOUND = "origin.customs.inbound.v1"
 XML, JSON = "application/xml", "application/json"
@@ -78,11 +78,14 @@ class Told:
     def broke(self, message: Incoming | None, error: Exception) -> None:
         self.words.append(f"broke: {type(error).__name__}")
 
-    def away(self, who: str, why: str) -> None:
-        self.words.append("away")
+    def buried(self, letter: DeadLetter) -> None:
+        self.words.append(f"buried: {letter.code}")
 
-    def back(self, who: str) -> None:
-        self.words.append("back")
+    def away(self, who: str, neighbour: str, why: str) -> None:
+        self.words.append(f"away: {neighbour}")
+
+    def back(self, who: str, neighbour: str) -> None:
+        self.words.append(f"back: {neighbour}")
 
     def worked(self, stage: str, seconds: float) -> None:
         self.words.append(stage)

@@ -13,6 +13,7 @@ from gateway.ports import Unavailable
 from gateway.runtime.accepting import ACCEPTED
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Door
+from gateway.storage import Fresh
 from renderers.fonts import missing
 from tests.runtime.house import DIALECTS, ENTERPRISE, ERP, JSON, XML, House, document, example
 
@@ -227,6 +228,23 @@ async def test_size_and_content_type() -> None:
 
 
 # ---------------------------------------------------------------- trouble
+
+
+async def test_who_came_later_is_not_judged_before_who_met_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    write = house.store.open
+
+    async def once_away(fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        monkeypatch.setattr(house.store, "open", write)
+        raise Unavailable("away for a moment")
+
+    monkeypatch.setattr(house.store, "open", once_away)
+    monkeypatch.setattr("gateway.runtime.door.MAX_BATCH", 1)
+    async with house.open():
+        sent = (house.submit(document(invoice_no=str(number))) for number in range(3))
+        assert all(isinstance(one, Unavailable) for one in await asyncio.gather(*sent, return_exceptions=True))
+        answer = (await house.submit(document(invoice_no="0"))).content
+    assert (answer["status"], answer["number"][-4:]) == ("accepted", "0001")
 
 
 async def test_a_database_that_is_away_is_told_and_nothing_is_kept() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.printers.spool import SpoolPrinter
-from adapters.store.memory import MemoryBlobs, MemoryClaims
+from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
 from gateway.core.messages import Part, PrintJob, PrintOutcome, PrintResult
 from gateway.ports import Printer, PrintRefused, PrintUnknown, Record, Unavailable
 from gateway.runtime.print_room import JOBS, RESULTS, PrintRoom
@@ -57,7 +57,10 @@ class Office:
     def worker(self, name: str = "tray 1") -> PrintRoom:
         """A worker process."""
         house = self.house
-        return PrintRoom(name, self.printer, self.claims, self.blobs, self.codec, self.codec, house.clock, house.told)
+        dead = MemoryDeadLetters(house.store)
+        return PrintRoom(
+            name, self.printer, self.claims, self.blobs, self.codec, self.codec, house.clock, house.told, dead
+        )
 
     async def job(self) -> Record:
         """An authorised print."""
@@ -221,7 +224,9 @@ async def test_a_job_that_nobody_can_read_is_told_and_the_next_is_printed() -> N
     good = await office.job()
     await office.worker().handle([Record(JOBS, 0, 0, "key", b"<broken", {}), good])
     assert len(tray.printed) == 1
-    assert any(word.startswith("parked") for word in office.house.told.words)
+    assert any(word.startswith("buried") for word in office.house.told.words)
+    (letter,) = office.house.on(f"{JOBS}-dlt")
+    assert (letter.key, letter.body) == ("key", b"<broken")
 
 
 async def test_with_the_spool_a_crash_anywhere_ends_with_one_file(

@@ -206,12 +206,10 @@ async def test_an_unreadable_body_is_kept_aside_and_blocks_nobody() -> None:
     identity, number = await declared(house)
     house.customs(b"\x00 not XML at all \xff", b"<Receipt/>", b"", taken(number))
     await house.turns()
-    parked = await house.store.parked()
-    assert [row.body for row in parked] == [b"\x00 not XML at all \xff", b"<Receipt/>", b""]
-    assert [row.certificate_id for row in parked] == [None, None, None]
+    dead = house.store.tables.dead.values()
+    assert [row.body for row in dead] == [b"\x00 not XML at all \xff", b"<Receipt/>", b""]
+    assert await house.store.parked() == []
     assert house.kinds(identity) == ["declared", "sent"]
-    assert await house.turn.replay() == 0
-    assert len(await house.store.parked()) == 3
 
 
 async def test_an_unreadable_message_of_our_own_holds_its_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,43 +280,6 @@ async def test_a_lost_outcome_is_run_again_and_in_effect_once() -> None:
     house.customs(reply(number, "5"))
     with pytest.raises(Collision):
         await house.turn.handle(house.unread())
-
-
-# ---------------------------------------------------------------- due dates
-
-
-async def test_silence_of_customs_is_told_when_it_is_due_and_once() -> None:
-    house = House()
-    identity, number = await declared(house)
-    assert await house.turn.work_timers() == 0
-    house.clock.move(minutes=16)
-    assert await house.turn.work_timers() == 1
-    assert await house.turn.work_timers() == 0
-    assert house.kinds(identity) == ["declared", "overdue"]
-    house.customs(taken(number), reply(number, "3"))
-    await house.turns()
-    house.clock.move(days=3)
-    assert await house.turn.work_timers() == 1
-    assert house.kinds(identity) == ["declared", "overdue", "sent", "returned"]
-
-
-async def test_a_due_date_that_breaks_our_code_is_not_in_the_way_of_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    house = House()
-    (bad, _), (good, _) = await declared(house), await declared(house, invoice_no="2")
-
-    def broken(state: object, message: Incoming, now: object) -> object:
-        if getattr(message, "certificate_id", None) == bad:
-            raise ZeroDivisionError
-        return core.apply(state, message, now)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(turn_module, "apply", broken)
-    house.clock.move(minutes=16)
-    assert await house.turn.work_timers() == 2
-    assert await house.turn.work_timers() == 0
-    assert (house.kinds(good), house.kinds(bad)) == (["declared", "overdue"], ["declared"])
-    assert house.told.words.count("broke: ZeroDivisionError") == 1
 
 
 # ---------------------------------------------------------------- commands

@@ -1,6 +1,6 @@
 """A render job that can't be worked is answered or told; it never stands in the way of the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from adapters.store.vault import Vault
 from gateway.core.messages import Part, RenderJob, RenderResult
 from gateway.operations import Refusal
 from gateway.ports import Blob, Message, Record, Unavailable
-from gateway.storage import Collision
+from gateway.storage import Collision, DeadLetter
 from renderers.worker import JOBS, RESULTS, RenderRoom
 from tests.runtime.house import Clock, Told
 
@@ -35,7 +35,11 @@ class Room:
     def __init__(self, trouble: Exception) -> None:
         self.trouble = trouble
         self.reports: list[RenderResult] = []
+        self.dead: list[DeadLetter] = []
         self.told = Told()
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        self.dead += letters
 
     async def may_use(self, certificate_id: UUID, enterprise: str) -> bool:
         return True
@@ -53,7 +57,7 @@ class Room:
 
     def worker(self) -> RenderRoom:
         anything: Any = self
-        return RenderRoom(anything, anything, anything, anything, CODEC, CODEC, Clock(), self.told)
+        return RenderRoom(anything, anything, anything, anything, CODEC, CODEC, Clock(), self.told, self)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,8 @@ async def test_a_job_that_breaks_is_answered_and_the_next_one_worked(trouble: Ex
     await room.worker().handle([unreadable, a_record(), a_record()])
     assert [report.reason for report in room.reports] == [reason, reason]
     assert all("a value" not in report.detail for report in room.reports)
-    assert [word for word in room.told.words if word.startswith("parked")] != []
+    assert [(letter.topic, letter.group, letter.body) for letter in room.dead] == [(JOBS, "render", b"<nonsense")]
+    assert [word for word in room.told.words if word.startswith("buried")] != []
 
 
 @pytest.mark.parametrize("trouble", [Unavailable("away"), Collision("again")])

@@ -83,8 +83,8 @@ async def test_a_life_that_no_longer_fits_its_rows_waits_and_the_others_flow(dat
     place = Place(database_pool)
     broken, whole = await place.declare(2)
     await database_pool.execute(
-        "INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at)"
-        " VALUES ($1, 2, $2, 'noted', '{}', $3, now())",
+        "INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at, hash, day)"
+        " VALUES ($1, 2, $2, 'noted', '{}', $3, now(), sha256('none'), now())",
         broken[0], uuid4(), uuid4(),
     )  # fmt: skip
     await place.turn.handle(place.inbound(taken(whole[1]), taken(broken[1]), reply(whole[1], "2")))

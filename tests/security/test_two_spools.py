@@ -11,6 +11,7 @@ import pytest
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.printers.spool import SpoolPrinter
 from adapters.store.blobs import PostgresBlobs
+from adapters.store.dead_letters import PostgresDeadLetters
 from adapters.store.rooms import PrintClaims
 from gateway.core.messages import Part, PrintJob
 from gateway.ports import Record
@@ -25,9 +26,8 @@ class Killed(BaseException):
 def worker(pool: asyncpg.Pool, spool: Path) -> PrintRoom:
     """What `gateway.app` wires."""
     printer, codec = SpoolPrinter(spool), GatewayCodec()
-    return PrintRoom(
-        printer.name, printer, PrintClaims(pool, _nobody), PostgresBlobs(pool), codec, codec, Clock(), Told()
-    )
+    claims, dead = PrintClaims(pool, _nobody), PostgresDeadLetters(pool, _nobody)
+    return PrintRoom(printer.name, printer, claims, PostgresBlobs(pool), codec, codec, Clock(), Told(), dead)
 
 
 def papers(spool: Path) -> list[Path]:

@@ -1,7 +1,9 @@
 """The simulated customs: every scenario against the core, the same question the same bytes, a crash loses nothing."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from lxml import etree
@@ -11,6 +13,7 @@ from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.xml import parse
 from gateway.core.declaration import Declaration
 from gateway.core.messages import Part
+from gateway.core.numbers import SHANGHAI
 from gateway.ports import Message, Record, Unavailable
 from renderers import layout_xml
 from simulators.customs.ledger import Ledger
@@ -30,6 +33,7 @@ ENDS = {
     "layout-first": "ready_to_print",
     "backwards": "ready_to_print",
     "silence": "declared",
+    "lost-once": "declared",
     "no-verdict": "received",
     "malformed": "ready_to_print",
     "unknown-code": "ready_to_print",
@@ -114,6 +118,37 @@ async def test_answers_come_when_due_and_not_before(harness: Harness, example: D
     await harness.declare(example)
     assert len(await harness.run(simulator(harness, pace=100.0), 30.0, step=10.0)) == 2
     assert len(await harness.run(simulator(harness, pace=100.0), 100.0, step=20.0)) == 6
+
+
+async def test_the_same_message_sent_again_is_the_same_question_and_gets_the_same_bytes(
+    harness: Harness, example: Declaration, tmp_path: Path
+) -> None:
+    body, message = CustomsXml().write(example), IDS
+    with Ledger(tmp_path / "register.sqlite") as ledger:
+        await harness.send(body, "subject", message)
+        first = await harness.run(simulator(harness, ledger=ledger), PAST_ALL)
+    with Ledger(tmp_path / "register.sqlite") as ledger:
+        harness.clock.at += timedelta(minutes=15)
+        await harness.send(body, "subject", message)
+        again = await harness.run(simulator(harness, ledger=ledger), PAST_ALL)
+    assert len(first) == 6
+    assert [(a.key, a.body, a.headers["ce_id"]) for a in again] == [(a.key, a.body, a.headers["ce_id"]) for a in first]
+
+
+async def test_a_message_that_was_lost_is_answered_when_it_is_sent_again(
+    harness: Harness, example: Declaration
+) -> None:
+    lost = marked(example, "lost-once")
+    body, customs = CustomsXml().write(lost), simulator(harness)
+    await harness.send(body, "subject", IDS)
+    assert await harness.run(customs, PAST_ALL) == []
+    harness.clock.at += timedelta(minutes=15)
+    sent = harness.clock.at
+    await harness.send(body, "subject", IDS)
+    answers = await harness.run(customs, PAST_ALL)
+    assert len(answers) == 6
+    (at,) = fields(answers[0], "SendTime")
+    assert at == f"{sent.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
 
 
 async def test_running_numbers_grow_over_resubmissions_and_restarts(

@@ -54,6 +54,7 @@ def test_the_first_choice_that_holds(tmp_path: Path, choice: str, fields: dict[s
         ('[[choose]]\nscenario = "no"\nfield = "marks"\n', "field goes with contains or equals"),
         ('[[choose]]\nscenario = "no"\nwhim = 1\n', "whim"),
         ('[[scenario]]\nname = "no"\nabout = ""\nstep = []\n', "stands twice"),
+        ('[[scenario]]\nname = "x"\nabout = ""\nstep = []\nrepeated = "maybe"\n', "no scenario is called maybe"),
         ('[[scenario]]\nname = "x"\nabout = ""\nstep = [{ answer = "reply", after = 1 }]\n', "needs a code"),
         ('[[scenario]]\nname = "x"\nabout = ""\nstep = [{ answer = "layout", after = 1 }]\n', "needs a part"),
         ("[[choose", "scenarios.toml"),

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import os
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from adapters.inbound.http.problem import Problem, unauthorized
 from gateway.operations import (
     ClientItem,
+    DeadItem,
+    DeadMessage,
+    DeadState,
     Finding,
     ImageFacts,
     MarkItem,
@@ -20,6 +24,7 @@ from gateway.operations import (
     Operations,
     ParkedItem,
     ParkedMessage,
+    Ruling,
 )
 
 PREFIX = "/v1/admin"
@@ -40,6 +45,13 @@ class ClientWish(Wish):
     enterprise: Annotated[str, Field(max_length=18, description="18-character credit code")]
     prefix: Annotated[str, Field(max_length=3, description="serial prefix of the numbers it is given")] = ""
     prints_itself: Annotated[bool, Field(description="print as soon as the files are there")] = True
+    bus: Annotated[bool, Field(description="has a pair of topics of its own on the bus")] = False
+
+
+class BusWish(Wish):
+    """Shall a client's topics be read?"""
+
+    bus: bool
 
 
 class ImageWish(ImageFacts):
@@ -59,6 +71,12 @@ class KeyWish(Wish):
     password: SecretStr = SecretStr("")
 
 
+class RulingWish(Ruling):
+    """A person's decision about a dead letter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class ReplayWish(Wish):
     """Which parked messages to handle again; None: all."""
 
@@ -69,6 +87,12 @@ class Replayed(BaseModel):
     """How many went through."""
 
     replayed: int
+
+
+class Draining(BaseModel):
+    """A process that is about to end."""
+
+    pid: Annotated[int, Field(description="its number on its machine")]
 
 
 def router(operations: Operations, operator_key: str) -> APIRouter:
@@ -88,7 +112,12 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
     @routes.post("/clients", status_code=201)
     async def client_add(wish: ClientWish) -> NewClient:
         """A new client; the answer shows its key, once."""
-        return await operations.client_add(wish.name, wish.enterprise, wish.prefix, wish.prints_itself)
+        return await operations.client_add(wish.name, wish.enterprise, wish.prefix, wish.prints_itself, wish.bus)
+
+    @routes.post("/clients/{name}/bus")
+    async def client_bus(name: str, wish: BusWish) -> ClientItem:
+        """Read its topics on the bus, or stop reading them."""
+        return await operations.client_bus(name, wish.bus)
 
     @routes.post("/clients/{name}/revoke")
     async def client_revoke(name: str) -> ClientItem:
@@ -137,10 +166,36 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         """Handle them again."""
         return Replayed(replayed=await operations.parked_replay(wish.certificate))
 
+    @routes.get("/dead-letters")
+    async def dead(state: DeadState | None = None) -> Sequence[DeadItem]:
+        """Records that nobody could read."""
+        return await operations.dead_list(state)
+
+    @routes.get("/dead-letters/{identity}")
+    async def dead_show(identity: UUID) -> DeadMessage:
+        """One of them, with its original bytes."""
+        return await operations.dead_show(identity)
+
+    @routes.post("/dead-letters/{identity}/replay")
+    async def dead_replay(identity: UUID, ruling: RulingWish) -> DeadItem:
+        """Send it to its topic once more."""
+        return await operations.dead_replay(identity, ruling)
+
+    @routes.post("/dead-letters/{identity}/discard")
+    async def dead_discard(identity: UUID, ruling: RulingWish) -> DeadItem:
+        """It is not needed; the row stays."""
+        return await operations.dead_discard(identity, ruling)
+
     @routes.get("/doctor")
     async def doctor() -> Sequence[Finding]:
         """What is reachable, what is missing, what to do."""
         return await operations.doctor()
+
+    @routes.post("/drain", status_code=202)
+    async def drain() -> Draining:
+        """The process that answers takes nothing new, finishes what it has in hand, and ends; as on SIGTERM."""
+        await operations.drain()
+        return Draining(pid=os.getpid())
 
     return routes
 

@@ -83,6 +83,8 @@ class Application:
         """One request."""
         if scope["type"] != "http":
             return
+        if self._intake.draining:
+            send = _closing(send)
         path = scope["path"]
         if path == PATH and scope["method"] == "POST":
             await self._intake(scope, receive, send)
@@ -150,6 +152,20 @@ class Application:
                     send, Problem("internal", "This is our mistake; it is in our log."), scope["path"]
                 )
             log.error("http.broke", method=scope["method"], exc_info=error)
+
+
+def _closing(send: Send) -> Send:
+    """Answers end their connection: the next request is another process's."""
+
+    async def closing(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if not any(name == b"connection" for name, _ in headers):
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
+        await send(message)
+
+    return closing
 
 
 def create_app(deps: Deps) -> Application:

@@ -46,6 +46,8 @@ MOST_IN_FLIGHT: Final = 2000
 DRAIN_BYTES: Final = 64 << 20
 DRAIN_SECONDS: Final = 5.0
 MAX_TEXT: Final = 255
+MAX_REFERENCE: Final = 100
+"""Characters of the ERP's own reference, in a header as in a document."""
 
 log = structlog.get_logger("adapters.inbound.http")
 
@@ -135,7 +137,7 @@ class Intake:
             client=client,
             media_type=_media_type(headers.get(b"content-type", b"")),
             key=None if key is None else _text(key, "Idempotency-Key").strip('"') or None,
-            reference=None if reference is None else _text(reference, "Origin-Reference"),
+            reference=None if reference is None else _text(reference, "Origin-Reference", MAX_REFERENCE),
             length=None if length is None else int(length),
         )
 
@@ -232,13 +234,13 @@ def _media_type(header: bytes) -> str:
     return media_type
 
 
-def _text(value: bytes, header: str) -> str:
+def _text(value: bytes, header: str, longest: int = MAX_TEXT) -> str:
     try:
         text = value.decode("utf-8").strip()
     except UnicodeDecodeError:
         text = ""
-    if not 0 < len(text) <= MAX_TEXT or not text.isprintable():
-        raise Problem("bad-request", f"{header} must be 1 to {MAX_TEXT} printable characters in UTF-8.")
+    if not 0 < len(text) <= longest or not text.isprintable():
+        raise Problem("bad-request", f"{header} must be 1 to {longest} printable characters in UTF-8.")
     return text
 
 

@@ -173,9 +173,14 @@ class HttpServer:
         """Connections are answered."""
         return self._server.started
 
-    def stop(self) -> None:
-        """Ask for the end; `run` returns when it is reached, at the latest after `GRACE` seconds."""
+    def drain(self) -> None:
+        """Take nothing new, but go on telling so: whoever asks for readiness gets 503."""
         self._app.drain()
+
+    def stop(self, grace: int = GRACE) -> None:
+        """Ask for the end: `run` returns when answers under way are given, at the latest after `grace` seconds."""
+        self.drain()
+        self._server.config.timeout_graceful_shutdown = grace
         self._server.should_exit = True
 
 

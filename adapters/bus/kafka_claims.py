@@ -1,0 +1,52 @@
+"""Claim check: a large body stays in the store, the topic carries its hash. A broker takes 1 MiB by default."""
+
+import hashlib
+import logging
+from dataclasses import replace
+
+from adapters.bus.kafka_client import MOST_BODY
+from adapters.bus.topics import Topics
+from gateway.ports import Blobs, Message, Record
+
+log = logging.getLogger(__name__)
+
+CLAIM = "origin-claim-sha256"
+"""Header with the SHA-256 of the body, in hex; the record's own body is empty then."""
+KIND = "message"
+
+
+class Claims:
+    """Swaps large bodies for their hash and back."""
+
+    def __init__(self, blobs: Blobs, topics: Topics) -> None:
+        self._blobs = blobs
+        self._topics = topics
+
+    async def check_in(self, message: Message) -> Message:
+        """The message as it travels. Raises Unavailable."""
+        if len(message.body) <= MOST_BODY:
+            return message
+        media_type = message.headers.get("content-type", "application/octet-stream")
+        sha256 = await self._blobs.put(message.body, kind=KIND, media_type=media_type)
+        return replace(message, body=b"", headers={**message.headers, CLAIM: sha256})
+
+    async def check_out(self, record: Record) -> Record:
+        """The record as it was written. Raises Unavailable.
+
+        On a client's own topic a claim stays a header like any other: only we may point at what is stored here, or
+        somebody who knows a hash could send another enterprise's document without having it.
+
+        A claim that nothing answers is left as it is: its reader finds an empty body with this header, keeps it
+        aside as unreadable, and it can be replayed once the bytes are back.
+        """
+        sha256 = record.headers.get(CLAIM)
+        if sha256 is None or record.body or self._topics.of_one_client(record.topic):
+            return record
+        try:
+            body = await self._blobs.get(sha256)
+        except (KeyError, ValueError):  # unknown; damaged, or no hash at all
+            body = None
+        if body is None or hashlib.sha256(body).hexdigest() != sha256:
+            log.error("bus.claim_lost: %s[%d] offset %d", record.topic, record.partition, record.offset)
+            return record
+        return replace(record, body=body, headers={n: v for n, v in record.headers.items() if n != CLAIM})

@@ -1,0 +1,226 @@
+"""The bus as a way in: each client on the bus has a pair of topics, submitted and answered; the door is the same.
+
+What is polled is submitted together and in order, so that the door commits it together and a correction does not
+overtake what it corrects: the door takes what stands before it first. The answers are published, then the records
+acknowledged: after a crash in between they are answered again, with the same bytes. Nothing that a client writes stops
+its partition: what is wrong is answered with faults, and what can't be answered goes to the dead letters.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+from uuid import uuid5
+
+import orjson
+import structlog
+
+from adapters.inbound.bus_reading import ANSWERED, SUBMITTED, Heads, client_of, our_mistake, submission
+from adapters.inbound.lines import DoorLike
+from gateway.core.envelope import headers
+from gateway.core.faults import Refused
+from gateway.ports import Bus, Clock, Message, Record, Unavailable, UnknownTopic, Unreadable
+from gateway.reading import IntakeObserver
+from gateway.runtime.answers import Answer, fault_data
+from gateway.runtime.consume import consume
+from gateway.runtime.dead_letters import DeadLetters, letter, storable
+from gateway.runtime.door import Client
+from gateway.runtime.inputs import record_id
+from gateway.runtime.observer import Observer
+from gateway.runtime.patience import Away
+from gateway.storage import DeadLetter
+
+GROUP: Final = "intake"
+BATCH: Final = 200
+"""Records submitted together: as many as the door commits at once."""
+LOOK: Final = 2.0
+"""Seconds between two looks for clients that came to the bus or left it."""
+INTERNAL: Final = "internal"
+"""The status of a document that broke us; the others are the door's verdicts."""
+
+log = structlog.get_logger("adapters.inbound.bus")
+
+
+class BusClients(Protocol):
+    """Knows which clients are on the bus."""
+
+    async def on_bus(self) -> Sequence[str]:
+        """Ids of clients whose topics are to be read, revoked ones too. Raises Unavailable."""
+        ...
+
+    async def by_id(self, name: str) -> Client | None:
+        """The client, if it may speak. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What becomes of one record: its answer, and a dead letter where there is one."""
+
+    record: Record
+    message: Message
+    dead: DeadLetter | None = None
+
+
+class BusIntake:
+    """Reads all clients' topics; any number of processes side by side."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        door: DoorLike,
+        clients: BusClients,
+        dead: DeadLetters,
+        clock: Clock,
+        intake: IntakeObserver,
+        observer: Observer,
+        there: Callable[[], Awaitable[Collection[str]]],
+        *,
+        look: float = LOOK,
+    ) -> None:
+        """`there`: the topics that exist on `bus` now; raises Unavailable. A client is read once its two are there:
+        a pair that nobody has made yet must not keep the others waiting."""
+        self._bus = bus
+        self._door = door
+        self._clients = clients
+        self._dead = dead
+        self._clock = clock
+        self._intake = intake
+        self._observer = observer
+        self._there = there
+        self._look = look
+
+    # ------------------------------------------------------------ whose topics
+
+    async def run(self) -> None:
+        """Work until cancelled. Clients that come or go are noticed within seconds."""
+        reading: frozenset[str] = frozenset()
+        while True:
+            work = asyncio.create_task(self._read(reading))
+            look = asyncio.create_task(self._other_than(reading))
+            try:
+                await asyncio.wait({work, look}, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()
+                reading = look.result()
+                log.info("bus.reading", clients=len(reading))
+            finally:
+                work.cancel()
+                look.cancel()
+                await asyncio.gather(work, look, return_exceptions=True)
+
+    async def _read(self, clients: frozenset[str]) -> None:
+        if not clients:
+            await asyncio.Event().wait()
+        topics = sorted(f"{SUBMITTED}.{client}" for client in clients)
+        await consume(self._bus, GROUP, topics, self.handle, self._observer, BATCH)
+
+    async def _other_than(self, reading: frozenset[str]) -> frozenset[str]:
+        """The clients to be read, as soon as they are others than now."""
+        while True:
+            try:
+                if (wanted := await self._wanted(reading)) != reading:
+                    return wanted
+            except Unavailable:
+                pass  # the reader tells
+            await asyncio.sleep(self._look)
+
+    async def _wanted(self, reading: frozenset[str]) -> frozenset[str]:
+        wanted = frozenset(await self._clients.on_bus())
+        if not (fresh := wanted - reading):
+            return wanted
+        there = await self._there()
+        ready = {c for c in fresh if f"{SUBMITTED}.{c}" in there and f"{ANSWERED}.{c}" in there}
+        return frozenset(wanted & reading | ready)
+
+    # ------------------------------------------------------------ what they send
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Answer all of `records`; then they may be acknowledged. Raises Unavailable: all of them come again."""
+        topics = sorted({record.topic for record in records})
+        clients = {topic: await self._clients.by_id(client_of(topic)) for topic in topics}
+        replies = await asyncio.gather(
+            *(self._reply(record, clients[record.topic]) for record in records), return_exceptions=True
+        )
+        for reply in replies:  # once all have ended: what comes again must not meet itself
+            if isinstance(reply, BaseException):
+                raise reply
+        await self._send([reply for reply in replies if isinstance(reply, Reply)])
+
+    async def _reply(self, record: Record, client: Client | None) -> Reply:
+        started = time.perf_counter()
+        try:
+            answer = await self._door.submit(submission(record, client))
+        except Refused as refusal:
+            answer = Answer.refused(refusal.faults, Heads(record).echo("origin-reference"))
+        except Unavailable:
+            raise
+        except Exception as error:
+            return self._broke(record, error)
+        self._intake.received("bus", answer.verdict, time.perf_counter() - started)
+        return Reply(record, self._message(record, answer.verdict.value, answer.body))
+
+    def _broke(self, record: Record, error: Exception) -> Reply:
+        """Our bug: the client is told, and the record kept, so that it can be sent again when that is mended."""
+        log.error("bus.broke", client=client_of(record.topic), exc_info=error)
+        reference = Heads(record).echo("origin-reference")
+        faults = [fault_data(our_mistake())]
+        body = orjson.dumps({"status": INTERNAL, "reference": reference, "faults": faults})
+        trouble = Unreadable("GATEWAY-BROKE", f"{type(error).__name__} at the door: our mistake")
+        return Reply(record, self._message(record, INTERNAL, body), self._letter(record, trouble))
+
+    def _message(self, record: Record, status: str, body: bytes) -> Message:
+        """The answer: under the same key, naming the message it answers. The same answer has the same id."""
+        heads = Heads(record)
+        identity = uuid5(record_id(record), hashlib.sha256(body).hexdigest())
+        client = client_of(record.topic)
+        told = {
+            **headers("intake.answered", identity, client, self._clock.now(), "application/json"),
+            "origin_status": status,
+            "origin_submitted_partition": str(record.partition),
+            "origin_submitted_offset": str(record.offset),
+        }
+        for name, given in (
+            ("ce_causationid", "ce_id"),
+            ("origin-reference", "origin-reference"),
+            ("traceparent", "traceparent"),
+        ):
+            if (value := heads.echo(given)) is not None:
+                told[name] = value
+        return Message(f"{ANSWERED}.{client}", storable(record).key or str(identity), body, told)
+
+    # ------------------------------------------------------------ out
+
+    async def _send(self, replies: Sequence[Reply]) -> None:
+        await self._bury([reply.dead for reply in replies if reply.dead is not None])
+        try:
+            await self._publish(replies)
+        except UnknownTopic:
+            await self._send_apart(replies)
+
+    async def _send_apart(self, replies: Sequence[Reply]) -> None:
+        """Somebody's topic of answers is gone: his records go to the dead letters, the others get their answers."""
+        for topic in sorted({reply.message.topic for reply in replies}):
+            mine = [reply for reply in replies if reply.message.topic == topic]
+            try:
+                await self._publish(mine)
+            except UnknownTopic:
+                trouble = Unreadable("ANSWER-TOPIC", f"the answer can't be sent: there is no topic {topic}")
+                await self._bury([self._letter(reply.record, trouble) for reply in mine if reply.dead is None])
+
+    async def _publish(self, replies: Sequence[Reply]) -> None:
+        try:
+            await self._bus.publish([reply.message for reply in replies])
+        except Unavailable as trouble:
+            raise Away("bus", str(trouble)) from trouble
+
+    async def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        if letters:
+            await self._dead.bury(letters)
+            for buried in letters:
+                self._observer.buried(buried)
+
+    def _letter(self, record: Record, trouble: Unreadable) -> DeadLetter:
+        return letter(record, trouble, GROUP, self._clock.now())

@@ -1,0 +1,109 @@
+"""A record on a client's topic, understood: which client, dialect and key; or what is wrong with it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.core.faults import Fault, Refused
+from gateway.ports import Record
+from gateway.runtime.door import Client, Submission
+from gateway.runtime.door_faults import unknown_media_type
+
+SUBMITTED: Final = "origin.intake.submitted.v1"
+ANSWERED: Final = "origin.intake.answered.v1"
+"""One pair of topics a client, by its id: `<topic>.<client>`."""
+
+MEDIA_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"application/xml": "application/xml", "text/xml": "application/xml", "application/json": "application/json"}
+)
+CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+MAX_TEXT: Final = 255
+REPLACED: Final = "\ufffd"
+"""What the bus reads header bytes as that are not UTF-8."""
+
+
+def client_of(topic: str) -> str:
+    """Whose topic it is. The broker's access list is what makes that true: nobody else may write there."""
+    return topic.removeprefix(f"{SUBMITTED}.")
+
+
+class Heads:
+    """A record's headers, by their names in lower case."""
+
+    def __init__(self, record: Record) -> None:
+        self._headers = {name.lower(): value for name, value in record.headers.items()}
+
+    def get(self, name: str) -> str | None:
+        """The value as sent; None: not there."""
+        return self._headers.get(name)
+
+    def echo(self, name: str) -> str | None:
+        """The value if it is fit to be sent back: 1 to 255 printable characters."""
+        value = (self._headers.get(name) or "").strip()
+        return value if 0 < len(value) <= MAX_TEXT and value.isprintable() and REPLACED not in value else None
+
+
+def submission(record: Record, client: Client | None) -> Submission:
+    """What the door is asked. Raises Refused with everything that is wrong with the record's envelope."""
+    heads = Heads(record)
+    faults: list[Fault] = []
+    if client is None:
+        raise Refused([unknown_client()])
+    media_type = _media_type(heads.get("content-type"))
+    if media_type is None:
+        faults.append(unknown_media_type(("application/xml", "application/json")))
+    faults += [
+        bad_header(name)
+        for name in ("idempotency-key", "origin-reference", "ce_id", "ce_source")
+        if heads.get(name) is not None and heads.echo(name) is None
+    ]
+    if faults or media_type is None:
+        raise Refused(faults)
+    return Submission(client, media_type, record.body, "bus", _key(heads), heads.echo("origin-reference"))
+
+
+def _key(heads: Heads) -> str | None:
+    """The idempotency key; else the CloudEvent's name, which is its source and id together."""
+    if key := heads.echo("idempotency-key"):
+        return key
+    identity = heads.echo("ce_id")
+    return None if identity is None else f"ce:{heads.echo('ce_source') or ''} {identity}"
+
+
+def _media_type(header: str | None) -> str | None:
+    name, _, parameters = (header or "").partition(";")
+    charset = parameters.strip().lower()
+    if charset.startswith("charset=") and charset[8:].strip("'\" ") not in CHARSETS:
+        return None
+    return MEDIA_TYPES.get(name.strip().lower())
+
+
+def unknown_client() -> Fault:
+    """The topic's client was revoked, or never was."""
+    return Fault(
+        code="CLIENT-UNKNOWN",
+        message="The client that this topic belongs to is unknown or revoked: nothing is accepted from it.",
+        remedy="Ask the operator of the gateway (origin client list).",
+        source="ours",
+    )
+
+
+def bad_header(name: str) -> Fault:
+    """A header that can't be kept or sent back."""
+    return Fault(
+        code="HEADER-TEXT",
+        path=name,
+        message=f"The header must be 1 to {MAX_TEXT} printable characters in UTF-8.",
+        remedy="Shorten it, or leave it out.",
+        source="ours",
+    )
+
+
+def our_mistake() -> Fault:
+    """The door broke on this document."""
+    return Fault(
+        code="GATEWAY-BROKE",
+        message="This is our mistake; the declaration was not accepted, and is kept for the operator to send again.",
+        remedy="Wait for another answer, or ask the operator (origin dlt list).",
+        source="ours",
+    )

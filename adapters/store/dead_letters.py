@@ -1,0 +1,85 @@
+"""The rows of the dead letters: what nobody could read, and what a person decided about it. See 0004."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from adapters.postgres.errors import unavailable
+from adapters.store import sql
+from adapters.store.postgres import Wake, writing
+from gateway.ports import Unavailable
+from gateway.runtime.dead_letters import message
+from gateway.storage import Collision, DeadLetter
+
+State = Literal["waiting", "replayed", "discarded"]
+
+COLUMNS = """id, topic, partition, "offset", key, headers::text AS headers, code, detail, consumer_group AS "group",
+    attempts, at, state, decided_at, decided_by, reason, octet_length(body) AS size"""
+LIST = f"""
+SELECT {COLUMNS}, ''::bytea AS body FROM origin.dead_letter
+WHERE $1::text IS NULL OR state = $1 ORDER BY at, id LIMIT $2
+"""  # noqa: S608 - made of constants
+GET = f"SELECT {COLUMNS}, body FROM origin.dead_letter WHERE id = $1"  # noqa: S608
+DECIDE = f"""
+UPDATE origin.dead_letter SET state = $2, decided_at = $3, decided_by = $4, reason = $5
+WHERE id = $1 AND state = 'waiting' RETURNING {COLUMNS}, body
+"""  # noqa: S608
+LETTER = frozenset(DeadLetter.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A dead letter and what became of it. Nothing is decided while it waits."""
+
+    letter: DeadLetter
+    size: int
+    """Bytes of the body."""
+    state: State
+    decided_at: datetime | None
+    decided_by: str | None
+    reason: str | None
+
+
+class PostgresDeadLetters:
+    """See `gateway.runtime.dead_letters.DeadLetters`; and what an operator asks. Everything raises Unavailable."""
+
+    def __init__(self, pool: asyncpg.Pool, wake: Wake) -> None:
+        self._pool = pool
+        self._wake = wake
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep and publish those that are new, in one transaction."""
+        try:
+            async with writing(self._pool, self._wake) as writer:
+                rows = await writer.connection.fetch(sql.BURY, *sql.dead_columns(letters))
+                fresh = {row["id"] for row in rows}
+                await writer.append([message(letter) for letter in letters if letter.id in fresh])
+        except Collision as collision:
+            raise Unavailable("the dead letter could not be kept") from collision
+
+    async def list(self, state: State | None, limit: int) -> Sequence[Kept]:
+        """Oldest first, without their bodies; of one state or all."""
+        with unavailable("dead letters"):
+            return [_kept(row) for row in await self._pool.fetch(LIST, state, limit)]
+
+    async def get(self, identity: UUID) -> Kept | None:
+        """One of them."""
+        with unavailable("dead letters"):
+            row = await self._pool.fetchrow(GET, identity)
+        return None if row is None else _kept(row)
+
+    async def decide(self, identity: UUID, state: State, by: str, reason: str, at: datetime) -> Kept | None:
+        """Write who decided what, when and why; None when it does not wait any more."""
+        with unavailable("dead letters"):
+            row = await self._pool.fetchrow(DECIDE, identity, state, at, by, reason)
+        return None if row is None else _kept(row)
+
+
+def _kept(row: asyncpg.Record) -> Kept:
+    facts = {name: value for name, value in row.items() if name in LETTER}
+    letter = DeadLetter(**{**facts, "headers": sql.json_data(row["headers"])})
+    return Kept(letter, row["size"], row["state"], row["decided_at"], row["decided_by"], row["reason"])

@@ -1,0 +1,127 @@
+"""dlt: records that nobody can read, and what a person decides about them."""
+
+import base64
+import getpass
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gateway.cli_common import (
+    DATA,
+    URL,
+    USAGE,
+    DataOption,
+    JsonOption,
+    Stop,
+    UrlOption,
+    call,
+    dump,
+    example,
+    get,
+    group,
+    operator_key,
+    say,
+    show,
+    when,
+)
+
+dlt = group("Dead letters: records that nobody can read, kept with their bytes. All others flow.")
+
+PATH = "/v1/admin/dead-letters"
+COLUMNS = ("id", "since", "topic", "code", "why", "attempts", "state")
+Identity = Annotated[str, typer.Argument(metavar="ID", help="See origin dlt list.", show_default=False)]
+By = Annotated[str | None, typer.Option(help="Who decides.", show_default="your login name")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(dlt, name="dlt")
+
+
+@dlt.command("list", epilog=example("origin dlt list", "origin dlt list --state all --json"))
+def dlt_list(
+    state: Annotated[
+        Literal["waiting", "replayed", "discarded", "all"], typer.Option(help="What became of them.")
+    ] = "waiting",
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Dead letters, oldest first, at most 500."""
+    asked = {} if state == "all" else {"state": state}
+    _dead(get(url, PATH, operator_key(data), **asked), as_json)
+
+
+@dlt.command("show", epilog=example("origin dlt show 019ab3c0-7d1e-5c55-8d3a-5d5a3f1c2b11"))
+def dlt_show(
+    letter: Identity,
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """One of them with its headers and its original bytes."""
+    found = get(url, f"{PATH}/{_uuid(letter)}", operator_key(data))
+    if as_json:
+        dump(found)
+        return
+    rows = [(name, value) for name, value in found.items() if name not in ("headers", "body") and value is not None]
+    show(("", ""), [*rows, *found["headers"].items()])
+    for line in base64.b64decode(found["body"]).decode("utf-8", "replace").splitlines():
+        say(line)
+
+
+@dlt.command("replay", epilog=example("origin dlt replay 019ab3c0-7d1e-5c55-8d3a-5d5a3f1c2b11"))
+def dlt_replay(
+    letter: Identity,
+    reason: Annotated[str, typer.Option(help="Why; kept with it.")] = "tried again",
+    by: By = None,
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the original bytes to the original topic once more. What still can't be read comes back under a new id."""
+    _decide(letter, "replay", reason, by, url, operator_key(data), as_json)
+
+
+@dlt.command("discard", epilog=example("origin dlt discard ID --reason 'a test message of the broker team'"))
+def dlt_discard(
+    letter: Identity,
+    reason: Annotated[str, typer.Option(help="Why; kept with it.", show_default=False)],
+    by: By = None,
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """It is not needed. It stays on file, with the reason."""
+    _decide(letter, "discard", reason, by, url, operator_key(data), as_json)
+
+
+def _decide(
+    letter: str, what: Literal["replay", "discard"], reason: str, by: str | None, url: str, key: str, as_json: bool
+) -> None:
+    ruling = {"by": by or _login(), "reason": reason}
+    _dead([call("POST", url, f"{PATH}/{_uuid(letter)}/{what}", key, json=ruling).json()], as_json)
+
+
+def _dead(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        dump(found)
+        return
+    rows = [(d["id"], when(d["at"]), d["topic"], d["code"], d["detail"], d["attempts"], d["state"]) for d in found]
+    show(COLUMNS, rows)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        raise Stop("Nobody is logged in by name: say who decides, --by NAME.", USAGE) from None
+
+
+def _uuid(text: str) -> str:
+    from uuid import UUID
+
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise Stop("This is not an id; origin dlt list shows them.", USAGE) from None

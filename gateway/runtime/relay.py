@@ -1,0 +1,63 @@
+"""The relay: one more reader of the log, which publishes to Kafka what it reads and acknowledges it then.
+
+A crash between the two sends some messages twice; readers drop doubles by id. While Kafka is away the log grows and
+the ways in go on accepting.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.ports import Bus, Message, Record, Unavailable
+from gateway.runtime.consume import consume
+from gateway.runtime.observer import Observer
+
+GROUP = "relay"
+BATCH = 500
+LOOK = 5.0
+"""Seconds between two looks for topics that came into being, as a new client's do."""
+
+
+class Relay:
+    """Carries every topic of `log` to `broker`."""
+
+    def __init__(
+        self, log: Bus, broker: Bus, topics: Callable[[], Awaitable[frozenset[str]]], observer: Observer
+    ) -> None:
+        """`topics`: those that are on the log now; raises Unavailable."""
+        self._log = log
+        self._broker = broker
+        self._topics = topics
+        self._observer = observer
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        known = await self._more_than(frozenset())
+        while True:
+            work = asyncio.create_task(
+                consume(self._log, GROUP, sorted(known), self.handle, self._observer, BATCH, neighbour="broker")
+            )
+            look = asyncio.create_task(self._more_than(known))
+            try:
+                await asyncio.wait({work, look}, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()
+                known = look.result()
+            finally:
+                work.cancel()
+                look.cancel()
+                await asyncio.gather(work, look, return_exceptions=True)
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Publish in the order of the log. Raises Unavailable."""
+        await self._broker.publish(
+            [Message(record.topic, record.key, record.body, record.headers) for record in records]
+        )
+
+    async def _more_than(self, known: frozenset[str]) -> frozenset[str]:
+        while True:
+            try:
+                if (found := await self._topics()) - known:
+                    return found | known
+            except Unavailable:
+                pass  # the log's reader tells
+            await asyncio.sleep(LOOK)

@@ -1,0 +1,326 @@
+"""Faults planted into the simulation, one each: what a careless change would make of the gateway. Only tests use them.
+
+Each takes one real part and gives it back with one guarantee gone. The invariant that must catch it stands beside it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from adapters.bus.memory import Place
+from adapters.store.memory import Draft, MemoryDoor
+from gateway.core.messages import Incoming, PrintJob
+from gateway.core.numbers import Series
+from gateway.ports import Bus, Fenced, Message, Positions, PrintUnknown, Record, Unavailable
+from gateway.runtime.consume import consume, positions
+from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
+from gateway.runtime.relay import Relay
+from gateway.storage import Collision, Fresh, Loaded, Timer, TurnWork
+from simulators.simulation.bus import SimulatedConsumer, SimulatedLog
+from simulators.simulation.roles import BuggyTurn, Kit, WatchedClaims
+from simulators.simulation.store import SimulatedFiles, SimulatedStore, SimulatedTurn
+from simulators.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A fault in our code, and the invariant that must catch it."""
+
+    invariant: str
+    kit: Kit
+    seeds: int = 60
+    """It is caught within so many seeds."""
+
+
+# ---------------------------------------------------------------- readers
+
+
+async def acknowledge_first(
+    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+) -> None:
+    """Acknowledges what was read, then handles it."""
+    while True:
+        try:
+            async with bus.consumer(group, topics) as consumer:
+                while True:
+                    if records := await consumer.poll(max_records, 1.0):
+                        await consumer.commit(positions(records))
+                        await handle(records)
+        except (Unavailable, Collision, Fenced):
+            await asyncio.sleep(0.5)
+
+
+async def acknowledge_the_poll(
+    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+) -> None:
+    """Handles record by record, passes over the ones that fail, and acknowledges the whole poll."""
+    while True:
+        try:
+            async with bus.consumer(group, topics) as consumer:
+                while True:
+                    records = await consumer.poll(max_records, 1.0)
+                    for record in records:
+                        try:
+                            await handle([record])
+                        except (Unavailable, Collision):
+                            continue
+                    await consumer.commit(positions(records))
+        except (Unavailable, Fenced):
+            await asyncio.sleep(0.5)
+
+
+async def gives_up(
+    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+) -> None:
+    """Waits for a neighbour that is away, and never looks again."""
+
+    async def work(records: Sequence[Record]) -> None:
+        try:
+            await handle(records)
+        except Unavailable:
+            await asyncio.Event().wait()
+
+    await consume(bus, group, topics, work, observer, max_records=max_records)
+
+
+class NoLease(SimulatedConsumer):
+    """Every member reads everything."""
+
+    def _read(self, max_records: int) -> list[Record]:
+        for place in self._log.topics.places(self._topics):
+            self._group.seats[place] = (self.member, 0)
+        return super()._read(max_records)
+
+    async def commit(self, positions: Positions) -> None:
+        for place in positions:
+            self._group.seats[place] = (self.member, 0)
+        self._epochs = dict.fromkeys(positions, 0)
+        await super().commit(positions)
+
+
+class SequenceLog(SimulatedLog):
+    """Offsets come from a sequence: taken when the row is written, seen when its transaction commits."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.serial: dict[Place, int] = {}
+
+    def append(self, messages: Sequence[Message]) -> None:
+        taken = []
+        for message in messages:
+            place = (message.topic, self.topics.place(message.topic, message.key))
+            offset = self.serial[place] = self.serial.get(place, -1) + 1
+            taken.append(Record(*place, offset, message.key, bytes(message.body), dict(message.headers)))
+        self.world.loop.call_later(0.1 * self.world.dice.random(), self._seen, taken)
+
+    def _seen(self, taken: list[Record]) -> None:
+        for record in taken:
+            self.records.setdefault(record.place, []).append(record)
+        self.stir()
+
+
+class HighWater(SimulatedConsumer):
+    """Reads every record above the highest it has seen, as a poller of a sequence does."""
+
+    def _read(self, max_records: int) -> list[Record]:
+        if not isinstance(self._log, SequenceLog):
+            return super()._read(max_records)
+        mine = {place: epoch for place, (owner, epoch) in self._group.seats.items() if owner == self.member}
+        self._epochs = mine
+        found: list[Record] = []
+        for place in sorted(mine):
+            start = self._next.get((place, mine[place]), self._group.positions.get(place, 0))
+            seen = sorted((r for r in self._log.records[place] if r.offset >= start), key=lambda r: r.offset)
+            self._next[place, mine[place]] = seen[-1].offset + 1 if seen else start
+            found += seen
+        return found
+
+
+# ---------------------------------------------------------------- the database
+
+
+class ForgetfulTurn(SimulatedTurn):
+    """No inbox: nothing was ever seen before."""
+
+    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
+        return replace(await super().load(message_ids, ids, numbers), seen=frozenset())
+
+    async def save(self, work: TurnWork) -> None:
+        known = self._tables.inbox, self._tables.receipts
+        self._tables.inbox, self._tables.receipts = set(), {}
+        try:
+            await super().save(work)
+        finally:
+            self._tables.inbox, self._tables.receipts = known
+
+
+class ParkingPassedTurn(SimulatedTurn):
+    """Nobody waits behind a parked message."""
+
+    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
+        return replace(await super().load(message_ids, ids, numbers), parked=frozenset())
+
+
+class ClockSequenceTurn(SimulatedTurn):
+    """The number of a status event is the millisecond it was told in."""
+
+    async def save(self, work: TurnWork) -> None:
+        at = int(self._store.process.now().timestamp() * 1000)
+        log = [
+            replace(message, headers={**message.headers, "ce_sequence": str(at)})
+            if "ce_sequence" in message.headers
+            else message
+            for message in work.log
+        ]
+        await super().save(replace(work, log=log))
+
+
+def with_turn(kind: type[SimulatedTurn]) -> type[SimulatedStore]:
+    """A database whose turns are of this kind."""
+
+    class Store(SimulatedStore):
+        @asynccontextmanager
+        async def turn(self) -> AsyncIterator[SimulatedTurn]:
+            async with self.transaction() as draft:
+                yield kind(self, draft)
+
+    return Store
+
+
+class OutsideDoor(MemoryDoor):
+    """Draws numbers at once, whether or not the transaction ends well."""
+
+    async def draw(self, wanted: Mapping[Series, int]) -> Mapping[Series, Sequence[int]]:
+        drawn = await super().draw(wanted)
+        self._tables.series.update(self._series)
+        return drawn
+
+
+class OutsideStore(SimulatedStore):
+    """Numbers are drawn outside the transaction (and never on the short way, which draws and writes in one)."""
+
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        return None
+
+    @asynccontextmanager
+    async def door(self) -> AsyncIterator[MemoryDoor]:
+        async with self.transaction() as draft:
+            yield OutsideDoor(draft)
+
+
+class HastyTimers(SimulatedStore):
+    """A due date is struck off the list when it is read, not when it was handled."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
+        due = await super().due(now, limit)
+        for timer in due:
+            self.tables.timers.pop((timer.certificate_id, timer.about, timer.revision), None)
+        return due
+
+
+class TornStore(SimulatedStore):
+    """The log is written in a transaction of its own, after the state's: a crash between the two tells nobody."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Draft]:
+        log: list[Message] = []
+        async with super().transaction() as draft:
+            yield draft
+            log += draft.log
+            draft.log = []
+        if log:
+            await self.world.at(self.process, "store.commit")
+            self.database.publish(log)
+
+
+# ---------------------------------------------------------------- rooms
+
+
+class SignsAgain(SimulatedFiles):
+    """A job's file is signed and stored as often as the job is read."""
+
+    def taken(self, job: UUID) -> bool:
+        return False
+
+
+class PrintsAgain(PrintRoom):
+    """No answer from the printer? Try once more."""
+
+    async def _print(self, job: PrintJob) -> Any:
+        printer = self._printer
+        try:
+            await printer.submit(str(job.job), await self._blobs.get(job.file_sha256))
+        except PrintUnknown:
+            pass
+        except Unavailable:
+            raise
+        except Exception:
+            return await super()._print(job)
+        else:
+            return ClaimState.PRINTED, ""
+        return await super()._print(job)
+
+
+class NoClaims(WatchedClaims):
+    """Nobody asks whose job it is."""
+
+    async def claim(self, job: PrintJob, worker: str, report: Message) -> Claim:
+        return replace(await super().claim(job, worker, report), worker=worker, state=ClaimState.CLAIMED, fresh=True)
+
+
+class InheritedClaims(WatchedClaims):
+    """A claim goes to whoever asks next."""
+
+    async def claim(self, job: PrintJob, worker: str, report: Message) -> Claim:
+        return replace(await super().claim(job, worker, report), worker=worker)
+
+
+class LightHearted(Relay):
+    """What the broker did not take is passed over."""
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        with contextlib.suppress(Unavailable):
+            await super().handle(records)
+
+
+class NoHeads(SimulatedTurn):
+    """Every turn starts the audit chain anew."""
+
+    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
+        return replace(await super().load(message_ids, ids, numbers), heads={})
+
+
+class LastVerdictCounts(BuggyTurn):
+    """The verdict that came last counts, not the newest."""
+
+    def _decide(self, item: Any, message: Incoming, subject: UUID | None, loaded: Loaded, *rest: Any) -> Any:
+        states = {identity: state.model_copy(update={"verdict_at": ""}) for identity, state in loaded.states.items()}
+        return super()._decide(item, message, subject, replace(loaded, states=states), *rest)
+
+
+PLANTED: Mapping[str, Planted] = {
+    "acknowledged before it was committed": Planted("I1", Kit(consume=acknowledge_first)),
+    "the whole poll acknowledged although a part failed": Planted("I1", Kit(consume=acknowledge_the_poll)),
+    "log offsets from a sequence": Planted("I1", Kit(log=SequenceLog, consumer=HighWater)),
+    "a due date settled before it was handled": Planted("I1 due dates", Kit(store=HastyTimers), seeds=300),
+    "log written in another transaction than the state": Planted("I8", Kit(store=TornStore)),
+    "numbers drawn outside the transaction": Planted("I2", Kit(store=OutsideStore), seeds=300),
+    "no inbox": Planted("I6", Kit(store=with_turn(ForgetfulTurn))),
+    "the last verdict counts, not the newest": Planted("I6 order", Kit(turn=LastVerdictCounts)),
+    "the audit chain starts anew in every turn": Planted("I14", Kit(store=with_turn(NoHeads))),
+    "a reader gives up when a neighbour is away": Planted("I13", Kit(consume=gives_up)),
+    "parking passed by": Planted("I8 keys", Kit(store=with_turn(ParkingPassedTurn)), seeds=200),
+    "event numbers from the clock": Planted("I8", Kit(store=with_turn(ClockSequenceTurn))),
+    "the relay passes over what the broker did not take": Planted("I1", Kit(relay=LightHearted)),
+    "signed twice": Planted("I10", Kit(files=SignsAgain)),
+    "printed again after an unknown answer": Planted("I4", Kit(print_room=PrintsAgain, askable=False), seeds=200),
+    "print claims ignored": Planted("I4", Kit(claims=NoClaims)),
+    "print claims inherited": Planted("I4", Kit(claims=InheritedClaims, askable=True), seeds=200),
+    "leases ignored": Planted("I5", Kit(consumer=NoLease)),
+}
+"""Name -> the fault."""
