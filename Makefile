@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench wheel lock clean
+.PHONY: help setup demo test check format bench storm wheel lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ format: $(READY)  ## let ruff format and mend
 
 bench: $(READY)  ## the figures, each beside its limit or peer of the same run
 	$(BIN)/python -m ops.bench $(ARGS)
+
+storm: $(READY)  ## faults and load together, then the invariants (ARGS="--declarations 2000 --faults 40")
+	$(BIN)/python -m ops.storm $(ARGS)
 
 wheel: $(READY)  ## dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from ops.bench import commits, intake, journey, paper, rescue, turning, verdict
+from ops.bench import backlog, commits, intake, journey, kafka, paper, rescue, turning, verdict
 from ops.bench.figures import Figure, Progress, show, write
 from ops.bench.ground import FOLDER, Ground, ground
 
@@ -14,9 +14,12 @@ PARTS: dict[str, Measure] = {
     "verdict": verdict.measure,
     "paper": paper.measure,
     "turn": turning.measure,
+    "backlog": backlog.measure,
     "commits": commits.measure,
     "intake": intake.measure,
+    "kafka": kafka.measure,
     "journey": journey.measure,
+    "journey-kafka": journey.over_kafka,
     "rescue": rescue.measure,
 }
 

@@ -199,8 +199,8 @@ async def _route(ground: Ground, progress: Progress, rounds: int, size: int) -> 
                 speed, accepted = await asyncio.to_thread(_sent, port, keys, size, serials)
                 ours.append(speed)
                 given += accepted
-                limits.append(await _serial(connection, size, ROWS))
-                bare.append(await _serial(connection, size, INSERT))
+                limits.append(await serial_sum(connection, size, ROWS))
+                bare.append(await serial_sum(connection, size, INSERT))
                 progress.say(f"batch route {number}/{rounds}: ours {ours[-1]:,.0f}, raw parts {limits[-1]:,.0f}")
     finally:
         await connection.close()
@@ -212,7 +212,7 @@ async def _route(ground: Ground, progress: Progress, rounds: int, size: int) -> 
     ]
 
 
-async def _serial(connection: asyncpg.Connection, size: int, statement: str) -> float:
+async def serial_sum(connection: asyncpg.Connection, size: int, statement: str) -> float:
     """Documents a second when each is parsed and validated, then committed with its batch: no pipeline, no door."""
     bodies = [body for _, body in islice(endless(templates()), size)]
     bare = bare_schema()

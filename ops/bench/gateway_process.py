@@ -17,14 +17,22 @@ def start(port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def gateways(count: int, port: int, dsn: str, data: Path, roles: str) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    """`count` processes with the same roles, all ready; ended on leaving."""
-    environment = {"ORIGIN_DATABASE_URL": dsn, "ORIGIN_DATA": str(data), "ORIGIN_ROLES": roles}
+def gateways(
+    count: int, port: int, dsn: str, data: Path, roles: str, more: Mapping[str, str] | None = None
+) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """`count` processes with the same roles, all ready; ended on leaving. `more`: other settings.
+
+    Without intake nobody listens on `port`: each process then answers probes on one of those that follow it.
+    """
+    environment = {"ORIGIN_DATABASE_URL": dsn, "ORIGIN_DATA": str(data), "ORIGIN_ROLES": roles, **(more or {})}
+    probed = "intake" not in roles.split(",")
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for _ in range(count):
-            started.append(start(port, environment))
-            wait_ready(port, started[-1])
+        for number in range(count):
+            asked = port + number if probed else port
+            own = {"ORIGIN_METRICS_PORT": str(asked)} if probed else {}
+            started.append(start(port, {**environment, **own}))
+            wait_ready(asked, started[-1])
         time.sleep(0.5 * count)
         yield started
     finally:

@@ -1,7 +1,8 @@
 """The whole way, one process each for intake, turn, renderer, print room and simulated customs, all on this machine.
 
 Customs answers at once (pace 0): its own delays are no part of the figures. A declaration has arrived when the signed
-original stands in the spool: the file's change time is the moment of the rename.
+original stands in the spool: the file's change time is the moment of the rename. Once with the log as the bus, once
+with a Kafka broker, to which a relay process carries the log.
 """
 
 import asyncio
@@ -13,16 +14,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from uuid import UUID
 
 import httpx
 
+from adapters.bus.kafka_client import Cluster
+from adapters.bus.kafka_lag import Lags
+from adapters.bus.kafka_topics import apply, declared
 from gateway import keyfile
-from ops.bench import load
+from gateway.metrics import GROUPS
+from gateway.ports import Unavailable
+from ops.bench import kafka, load
 from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, duration, told
 from ops.bench.gateway_process import start, wait_ready
@@ -37,6 +44,8 @@ ENTERPRISES = 8
 RATE = 20
 AIM = 1.5
 """Seconds, p99."""
+SHARE = 0.8
+"""Of the sustained rate: so many declarations a second for the latency under load. At the rate itself queues grow."""
 DATA = FOLDER / "journey"
 CLAIMS = "SELECT job, certificate_id FROM origin.print_claim WHERE part = 'original'"
 BACKLOG = """
@@ -45,32 +54,72 @@ FROM origin.consumer_position c JOIN origin.log_partition p USING (topic, partit
 """
 
 
+Look = Callable[[Counter[str]], Awaitable[None]]
+"""Notes for each stage the most messages that ever waited for it."""
+
+
 async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figure]:
     """Latency at a steady rate, then the rate under a flood, and the stage that limits it."""
+    return await _travelled(ground, progress, quick, "", None, partial(_look_at_log, ground))
+
+
+async def over_kafka(ground: Ground, progress: Progress, quick: bool) -> list[Figure]:
+    """The same on a broker. Nothing where the development extra is not installed."""
+    if not kafka.installed():
+        progress.say("Kafka: not measured, the development extra (.[dev]) is not installed")
+        return []
+    async with kafka.broker() as cluster:
+        await apply(cluster, declared(), 1)
+        lags = Lags(cluster, [group for group in GROUPS if group not in ("relay", "intake")])
+        try:
+            look = partial(_look_at_both, ground, lags)
+            return await _travelled(ground, progress, quick, ", over Kafka", cluster, look)
+        finally:
+            await lags.close()
+
+
+async def _travelled(
+    ground: Ground, progress: Progress, quick: bool, suffix: str, cluster: Cluster | None, look: Look
+) -> list[Figure]:
     keys = await ground.emptied()
     shutil.rmtree(DATA, ignore_errors=True)
     port = free_port()
     given = templates()[:ENTERPRISES]
-    async with parts(ground, port) as processes:
+    async with parts(ground, port, cluster) as processes:
         await _enrolled(port, [template.enterprise for template in given])
         await _steady(ground, port, given, keys, 2, 0)
-        figures = await _latency(ground, progress, port, given, keys, 5 if quick else 20)
-        return figures + await _flood(ground, progress, port, given, keys, 60 if quick else 400, processes)
+        seconds = 5 if quick else 20
+        p50, p99 = await _latency(ground, progress, port, given, keys, seconds, 1_000_000)
+        flood, speed = await _flood(ground, progress, port, given, keys, 60 if quick else 400, processes, look, suffix)
+        pace = max(1, int(SHARE * speed))
+        busy50, busy99 = await _latency(ground, progress, port, given, keys, seconds, 900_000_000, pace)
+    name = f"declaration -> signed file in the spool{suffix}"
+    return [
+        told(f"{name}, {RATE}/s: p50", p50, "s"),
+        duration(f"{name}, {RATE}/s: p99", p99, "s", "asked for", AIM),
+        *flood,
+        told(f"{name}, {pace}/s: p50", busy50, "s", f"{SHARE} of the sustained rate"),
+        told(f"{name}, {pace}/s: p99", busy99, "s", f"{SHARE} of the sustained rate"),
+    ]
 
 
 @contextlib.asynccontextmanager
-async def parts(ground: Ground, port: int) -> AsyncIterator[Mapping[str, int]]:
+async def parts(ground: Ground, port: int, cluster: Cluster | None = None) -> AsyncIterator[Mapping[str, int]]:
     """Every role in a process of its own, and the simulated customs; role -> process id. Ended on leaving."""
     base = {"ORIGIN_DATABASE_URL": ground.dsn, "ORIGIN_DATA": str(DATA)}
+    roles: tuple[str, ...] = ROLES
+    if cluster is not None:
+        base["ORIGIN_KAFKA_BOOTSTRAP"] = cluster.bootstrap
+        roles = (*ROLES, "relay")
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for role in ROLES:
+        for role in roles:
             started.append(start(port, {**base, "ORIGIN_ROLES": role}))
             if role == "intake":
                 await asyncio.to_thread(wait_ready, port, started[-1])
-        started.append(_customs(ground.dsn))
+        started.append(_customs(ground.dsn, cluster))
         await asyncio.sleep(3)
-        yield {role: process.pid for role, process in zip((*ROLES, "customs"), started, strict=True)}
+        yield {role: process.pid for role, process in zip((*roles, "customs"), started, strict=True)}
     finally:
         for process in started:
             process.terminate()
@@ -81,8 +130,10 @@ async def parts(ground: Ground, port: int) -> AsyncIterator[Mapping[str, int]]:
                 process.kill()
 
 
-def _customs(dsn: str) -> subprocess.Popen[bytes]:
+def _customs(dsn: str, cluster: Cluster | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "simulators.customs", "--database-url", dsn, "--pace", "0"]
+    if cluster is not None:
+        command = [sys.executable, "-m", "ops.bench.kafka_customs", cluster.bootstrap, dsn]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -95,23 +146,33 @@ async def _enrolled(port: int, enterprises: list[Enterprise]) -> None:
 
 
 async def _latency(
-    ground: Ground, progress: Progress, port: int, given: tuple[Template, ...], keys: Mapping[str, str], seconds: int
-) -> list[Figure]:
-    sent = await _steady(ground, port, given, keys, seconds, 1_000_000)
+    ground: Ground,
+    progress: Progress,
+    port: int,
+    given: tuple[Template, ...],
+    keys: Mapping[str, str],
+    seconds: int,
+    first: int,
+    pace: int = RATE,
+) -> tuple[float, float]:
+    """Seconds, p50 and p99, at `pace` declarations a second. Raises RuntimeError when some did not arrive."""
+    sent = await _steady(ground, port, given, keys, seconds, first, pace)
     arrived = await _arrivals(ground)
     took = sorted(arrived[identity] - at for identity, at in sent.items() if identity in arrived)
-    progress.say(f"{len(took)} of {len(sent)} arrived, slowest {took[-1]:.2f} s")
     if len(took) < len(sent):
-        raise RuntimeError(f"{len(sent) - len(took)} declarations did not arrive")
-    name = f"declaration -> signed file in the spool, {RATE}/s"
-    return [
-        told(f"{name}: p50", median(took), "s"),
-        duration(f"{name}: p99", took[len(took) * 99 // 100], "s", "asked for", AIM),
-    ]
+        raise RuntimeError(f"{len(sent) - len(took)} of {len(sent)} declarations did not arrive")
+    progress.say(f"{len(took)} arrived at {pace}/s, slowest {took[-1]:.2f} s")
+    return median(took), took[len(took) * 99 // 100]
 
 
 async def _steady(
-    ground: Ground, port: int, given: tuple[Template, ...], keys: Mapping[str, str], seconds: int, first: int
+    ground: Ground,
+    port: int,
+    given: tuple[Template, ...],
+    keys: Mapping[str, str],
+    seconds: int,
+    first: int,
+    pace: int = RATE,
 ) -> dict[UUID, float]:
     """Certificate -> when it was sent; returns once all have arrived, or 30 seconds after the last was sent."""
     sent: dict[UUID, float] = {}
@@ -128,8 +189,8 @@ async def _steady(
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         begin = time.monotonic()
         running = []
-        for number in range(seconds * RATE):
-            await asyncio.sleep(max(0.0, begin + number / RATE - time.monotonic()))
+        for number in range(seconds * pace):
+            await asyncio.sleep(max(0.0, begin + number / pace - time.monotonic()))
             running.append(asyncio.create_task(declare(client, first + number)))
         await asyncio.gather(*running)
     await _until(ground, set(sent), 30)
@@ -144,7 +205,9 @@ async def _flood(
     keys: Mapping[str, str],
     count: int,
     processes: Mapping[str, int],
-) -> list[Figure]:
+    look: Look,
+    suffix: str,
+) -> tuple[list[Figure], float]:
     """At least `count` declarations as fast as they are taken; how fast files come out, and where messages wait."""
     taken: list[UUID] = []
     worst: Counter[str] = Counter()
@@ -155,22 +218,25 @@ async def _flood(
         result = await asyncio.to_thread(load.run, port, given, keys, 0.3, 16, serial)
         serial += 1_000_000
         taken += [UUID(body["id"]) for status, body in result.answers if status == 202]
-        await _look(ground, worst)
+        await look(worst)
     intake = len(taken) / (time.time() - begin)
-    await _until(ground, set(taken), 90, worst)
+    await _until(ground, set(taken), 90, partial(look, worst))
     arrived = await _arrivals(ground)
     files = sorted(arrived[identity] for identity in taken if identity in arrived)
     speed = len(files) / (files[-1] - begin)
     (stage, waiting), *_ = worst.most_common(1)
     progress.say(f"{len(taken)} taken at {intake:,.0f}/s, {len(files)} files out; longest queue {stage}: {waiting}")
-    return [
-        told("sustained: declarations -> signed originals in the spool", speed, "files/s", f"limited by {stage}"),
-        told(f"longest queue of that run: {stage}", waiting, "messages"),
+    figures = [
+        told(
+            f"sustained: declarations -> signed originals in the spool{suffix}", speed, "files/s", f"limited by {stage}"
+        ),
+        told(f"longest queue of that run{suffix}: {stage}", waiting, "messages"),
         *(
-            told(f"CPU a certificate: {role}", (_cpu(pid) - before[role]) / len(files) * 1e3, "ms")
+            told(f"CPU a certificate{suffix}: {role}", (_cpu(pid) - before[role]) / len(files) * 1e3, "ms")
             for role, pid in processes.items()
         ),
     ]
+    return figures, speed
 
 
 def _cpu(pid: int) -> float:
@@ -182,17 +248,28 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _until(ground: Ground, wanted: set[UUID], patience: float, worst: Counter[str] | None = None) -> None:
+async def _until(
+    ground: Ground, wanted: set[UUID], patience: float, meanwhile: Callable[[], Awaitable[None]] | None = None
+) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and wanted - (await _arrivals(ground)).keys():
-        if worst is not None:
-            await _look(ground, worst)
+        if meanwhile is not None:
+            await meanwhile()
         await asyncio.sleep(0.5)
 
 
-async def _look(ground: Ground, worst: Counter[str]) -> None:
+async def _look_at_log(ground: Ground, worst: Counter[str]) -> None:
     for row in await ground.fetch(BACKLOG):
         worst[row["stage"]] = max(worst[row["stage"]], row["waiting"])
+
+
+async def _look_at_both(ground: Ground, lags: Lags, worst: Counter[str]) -> None:
+    """The relay reads the log; everybody else reads Kafka."""
+    await _look_at_log(ground, worst)
+    with contextlib.suppress(Unavailable):  # a group that has not begun to read has no coordinator yet
+        for one in await lags.look():
+            stage = f"{one.group}: {one.topic}"
+            worst[stage] = max(worst[stage], one.records)
 
 
 async def _arrivals(ground: Ground) -> dict[UUID, float]:

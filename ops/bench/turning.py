@@ -19,7 +19,6 @@ from adapters.store.memory import MemoryStore
 from gateway.app import SystemClock
 from gateway.core import messages as m
 from gateway.core.admission import Known
-from gateway.core.declaration import Declaration
 from gateway.metrics import Metrics
 from gateway.ports import Blob, Encodable, Reading, Record
 from gateway.runtime.turn import Turn
@@ -48,7 +47,7 @@ class Unwritten:
         self.jobs.append(message)
         return b""
 
-    def write(self, _: Declaration) -> bytes:
+    def write(self, _: Any) -> bytes:
         """No bytes."""
         return b""
 
