@@ -12,6 +12,7 @@ from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS,
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import clean, escaped, from_customs, to_customs, trouble, unbroken
 from adapters.codecs.xml import line_at, parse
+from adapters.codecs.xml_plain import line_of, plain
 from gateway.core.declaration import Block, Declaration
 from gateway.core.faults import Fault, Refused
 from gateway.ports import Place, Reading
@@ -32,6 +33,21 @@ class CustomsXml:
 
     def read(self, raw: bytes) -> Reading:
         """Raises Refused with every fault of form at once."""
+        return self._read_plainly(raw) or self.read_closely(raw)
+
+    def _read_plainly(self, raw: bytes) -> Reading | None:
+        """A document in the plainest form, without a tree; None: it has to be looked at closely."""
+        if len(raw) > MAX_BYTES:
+            return None
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return None
+        fields = plain(text)
+        return None if fields is None else Reading(fields, None, partial(_locate_plain, text))
+
+    def read_closely(self, raw: bytes) -> Reading:
+        """The whole way: through the hardened parser and the XSD."""
         root = parse(raw, limit=MAX_BYTES)
         if not self._schema.valid(root):
             raise Refused([*explain.faults(self._schema, root, len(raw)), *_text_faults(root)])
@@ -216,6 +232,12 @@ def _locate(root: etree._Element, place: Place) -> tuple[str, int | None]:
             break
         element = same[at]
     return path, line_at(element)
+
+
+def _locate_plain(text: str, place: Place) -> tuple[str, int | None]:
+    """The same in the text of a plain document."""
+    path = official_path(place)
+    return path, line_of(text, path)
 
 
 def _refuse_if(faults: list[Fault]) -> None:

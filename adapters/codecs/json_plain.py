@@ -1,33 +1,28 @@
 """The enterprise JSON's common case: an object without a fault, judged by the official XSD compiled for JSON.
 
-The schema's blocks are flat: elements with a type that has a length, a pattern, a range or one value. They are read
-from the schema itself and made into a pydantic-core validator, which spares a good document the detour of being written
-as XML to be validated. Nothing is explained here: what is not plainly good goes the whole way (`enterprise_json`),
-through the XSD, which finds every fault; property tests hold the two verdicts together.
+The schema's blocks (`facets`) are made into a pydantic-core validator, which spares a good document the detour of being
+written as XML to be validated. Nothing is explained here: what is not plainly good goes the whole way
+(`enterprise_json`), through the XSD, which finds every fault; property tests hold the two verdicts together.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from lxml import etree
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 
-from adapters.codecs.catalog import catalog
-from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTIONS, BlockTable
+from adapters.codecs.facets import Element, Facets, blocks
+from adapters.codecs.official import SECTIONS
 from adapters.codecs.texts import clean
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty
 
-_XS: Final = "{http://www.w3.org/2001/XMLSchema}"
 _MODELS: Final[Mapping[str, type[Block]]] = {
     "goods": Goods,
     "amendment": Amendment,
     "non_parties": NonParty,
     "invoices": Invoice,
 }
-_UNBOUNDED: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,52 +107,37 @@ def _fits(fields: Mapping[str, Any], shape: _Shape) -> bool:
 @cache
 def _compiled() -> _Plain:
     """Read from the schema when first asked."""
-    root = catalog()[SCHEMA].document()
-    types = {one.get("name", ""): one for one in root.iterchildren(f"{_XS}complexType", f"{_XS}simpleType")}
-    most = {one.get("name", ""): int(one.get("maxOccurs", "1")) for one in root.iter(f"{_XS}element")}
-    head = _shape("CertificateHead", Declaration, HEAD, types)
+    schema = blocks()
+    head = _shape(Declaration, schema.head)
     top = dict(head.fields)
     sections: dict[str, _Shape] = {}
     for section in SECTIONS:
-        name = section.item or section.container
-        shape = sections[section.field] = _shape(name, _MODELS[section.field], section.table, types)
+        part = schema.parts[section.field]
+        shape = sections[section.field] = _shape(_MODELS[section.field], part.elements)
         block: CoreSchema = core_schema.typed_dict_schema(dict(shape.fields), extra_behavior="forbid")
         if section.item is not None:
-            block = core_schema.list_schema(block, strict=True, max_length=most[name])
+            block = core_schema.list_schema(block, strict=True, max_length=part.most)
         top[section.field] = core_schema.typed_dict_field(core_schema.nullable_schema(block), required=False)
-    promise, _, _ = _value(types["Promise"], types)
-    top["promise"] = core_schema.typed_dict_field(promise, required=True)
+    top["promise"] = core_schema.typed_dict_field(_value(schema.promise), required=True)
     top["reference"] = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
     return _Plain(SchemaValidator(core_schema.typed_dict_schema(top, extra_behavior="forbid")), head, sections)
 
 
-def _shape(name: str, block: type[Block], table: BlockTable, types: Mapping[str, etree._Element]) -> _Shape:
+def _shape(block: type[Block], elements: Sequence[Element]) -> _Shape:
     """A block of the schema: every element it may have, in order."""
-    fields, limits = {}, {}
-    required = {field for field in table.fields if block.model_fields[field].is_required()}
-    for element in types[name].iterfind(f"{_XS}sequence/{_XS}element"):
-        field = table.by_tag[f"{{{NAMESPACE}}}{element.get('name')}"]
-        schema, empty, limits[field] = _value(types[element.get("type", "")], types)
-        fields[field] = core_schema.typed_dict_field(core_schema.nullable_schema(schema), required=False)
-        if element.get("minOccurs") != "0" and not empty:
-            required.add(field)
-    return _Shape(frozenset(required), limits, fields)
+    required = {name for name, info in block.model_fields.items() if info.is_required()}
+    required |= {one.field for one in elements if one.required and not one.facets.may_be_empty}
+    fields = {
+        one.field: core_schema.typed_dict_field(core_schema.nullable_schema(_value(one.facets)), required=False)
+        for one in elements
+    }
+    return _Shape(frozenset(required & fields.keys()), {one.field: one.facets.most for one in elements}, fields)
 
 
-def _value(kind: etree._Element, types: Mapping[str, etree._Element]) -> tuple[CoreSchema, bool, int]:
-    """A simple type: what it takes besides nothing, whether nothing is enough, and its most characters."""
-    union = kind.find(f"{_XS}union")
-    if union is not None:  # of a number and nothing
-        number, _ = union.get("memberTypes", "").split()
-        schema, _, limit = _value(types[number], types)
-        return schema, True, limit
-    [restriction] = kind.iterfind(f"{_XS}restriction")
-    facets = {etree.QName(facet).localname: facet.get("value", "") for facet in restriction}
-    if restriction.get("base") == "xs:int":
-        low, high = int(facets["minInclusive"]), int(facets["maxInclusive"])
-        return core_schema.int_schema(strict=True, ge=low, le=high), False, 0
-    pattern = facets.get("pattern") or (re.escape(facets["enumeration"]) if "enumeration" in facets else None)
-    empty = int(facets.get("minLength", "0")) == 0 and (pattern is None or re.fullmatch(pattern, "") is not None)
-    limit = int(facets.get("maxLength", _UNBOUNDED))
-    pattern = None if pattern is None else f"^(?:{pattern})?$"  # an empty text counts as absent
-    return core_schema.str_schema(strict=True, max_length=limit, pattern=pattern), empty, limit
+def _value(facets: Facets) -> CoreSchema:
+    """What it takes besides nothing."""
+    if facets.number:
+        return core_schema.int_schema(strict=True, ge=facets.least, le=facets.most)
+    # an empty text counts as absent
+    pattern = None if facets.pattern is None else f"^(?:{facets.pattern})?$"
+    return core_schema.str_schema(strict=True, max_length=facets.most, pattern=pattern)
