@@ -125,14 +125,18 @@ def covered() -> frozenset[int]:
     return frozenset(point for point in _open().unicodes if unicodedata.category(chr(point)) not in UNPRINTABLE)
 
 
-@cache
-def _covered_characters() -> frozenset[str]:
-    return frozenset(map(chr, covered()))
+_seen = {"\n"}
+"""Characters that were asked for and print: far fewer than the font has, so that a look costs no way to slow memory."""
 
 
 def missing(text: str) -> frozenset[str]:
     """Characters of `text` that would not print. A line break counts as printable: it is layout, not ink."""
-    return frozenset(text) - _covered_characters() - {"\n"}
+    new = frozenset(text) - _seen
+    if not new:
+        return new
+    absent = frozenset(character for character in new if ord(character) not in covered())
+    _seen.update(new - absent)
+    return absent
 
 
 def font_bytes() -> bytes:

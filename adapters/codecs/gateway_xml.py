@@ -141,6 +141,8 @@ def _encode(message: Value) -> bytes:
 
 
 def _text(value: Any) -> str:
+    if type(value) is str and value.isalnum() and value.isascii():
+        return value  # a code, a number, a hash: most are
     return escaped(presentable(str(value.value if isinstance(value, Enum) else value)))
 
 

@@ -219,9 +219,10 @@ def _conditions(rule: Rule, scope: str, codelists: Mapping[str, CodeList]) -> tu
 
 
 def _all(conditions: Sequence[Condition]) -> Condition | None:
-    if len(conditions) > 1:
-        return lambda block, root: all(one(block, root) for one in conditions)
-    return conditions[0] if conditions else None
+    if not conditions:
+        return None
+    first, rest = conditions[0], _all(conditions[1:])
+    return first if rest is None else lambda block, root: first(block, root) and rest(block, root)
 
 
 def _condition(spec: Mapping[str, Any], scope: str, codelists: Mapping[str, CodeList]) -> tuple[Condition, bool]:

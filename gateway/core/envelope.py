@@ -1,5 +1,6 @@
 """CloudEvents attributes in binary mode: what a message carries beside its body (CloudEvents 1.0)."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
@@ -7,6 +8,8 @@ from uuid import UUID, uuid5
 SOURCE = "/origin-gateway"
 EVENTS = UUID("6e1f5b0c-5d0a-5f0e-9c39-2a1d3c6f8e10")
 """Namespace of event ids: uuid5(EVENTS, "certificate/sequence")."""
+_CERTIFICATE = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How a certificate's id is written as a subject."""
 
 
 def event_id(certificate_id: UUID, sequence: int) -> UUID:
@@ -37,8 +40,6 @@ def headers(kind: str, message_id: UUID, subject: str, at: datetime, content_typ
 def traceparent(subject: str, message_id: UUID) -> str:
     """W3C Trace Context: every message about a certificate is in one trace, whose id is the certificate's own, so a
     trace is found by certificate and survives customs, who carries none. Another subject's messages have one each."""
-    try:
-        trace = UUID(subject).hex
-    except ValueError:
-        trace = message_id.hex
-    return f"00-{trace}-{message_id.hex[:16]}-01"
+    span = message_id.hex
+    trace = subject.replace("-", "") if _CERTIFICATE.fullmatch(subject) else span
+    return f"00-{trace}-{span[:16]}-01"

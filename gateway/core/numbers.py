@@ -7,6 +7,7 @@ and may start with the user's own prefix of 1 to 3 letters or digits (证书号�
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -50,7 +51,13 @@ class SeriesFull(Exception):
 
 def series(certificate_type: str, exporter_code: str, prefix: str, now: datetime) -> Series:
     """The series a new number comes from. Organisation code = characters 9 to 17 of the credit code (GB 32100)."""
-    return Series(exporter_code[8:17], certificate_type, f"{now.astimezone(SHANGHAI):%y}", prefix)
+    return Series(exporter_code[8:17], certificate_type, _year(now), prefix)
+
+
+@lru_cache(maxsize=16)
+def _year(now: datetime) -> str:
+    """Remembered: a batch has one time."""
+    return f"{now.astimezone(SHANGHAI):%y}"
 
 
 def well_formed(number: str, certificate_type: str, exporter_code: str) -> bool:

@@ -4,7 +4,7 @@ An absent value breaks no rule but `present`; the caller sees to that.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -169,11 +169,9 @@ CONDITION_ARGUMENT: Final[Mapping[str, str | None]] = MappingProxyType(
 # ------------------------------------------------------------------ words on a whole list
 
 
-def _values(fields: Fields, scope: str, field: str) -> Iterator[tuple[int, Any]]:
-    for index, item in enumerate(fields.get(scope, ())):
-        value = item.get(field)
-        if value is not None:
-            yield index, value
+def _values(fields: Fields, scope: str, field: str) -> list[tuple[int, Any]]:
+    items = enumerate(fields.get(scope, ()))
+    return [(index, value) for index, item in items if (value := item.get(field)) is not None]
 
 
 def _unique(args: Fields, scope: str, field: str) -> Callable[[Fields], list[Place]]:

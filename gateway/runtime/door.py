@@ -7,6 +7,7 @@ that are plainly new in one step (`runtime.opening`), all others in one transact
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -26,6 +27,8 @@ MAX_BYTES = 1 << 20
 """Largest document, bytes: 1 MiB."""
 MAX_BATCH = 200
 TRIES = 5
+_ESCAPED = re.compile(rb"\\[^n]")
+"""What canonical JSON escapes, but line breaks."""
 
 
 class Checks(Protocol):
@@ -115,8 +118,8 @@ class Door:
 
     def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
         """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        packed = packed.replace(b"\\n", b"")  # nothing beyond ASCII is escaped, every control is
-        if b"\\" not in packed and not self._unprintable(packed.translate(None, self._plain).decode()):
+        plain = _ESCAPED.search(packed) is None  # nothing beyond ASCII is escaped, every control is
+        if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
         return [
             door_faults.no_glyph(*reading.locate(place), missing)

@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -47,7 +46,7 @@ class Rejected(Refused):
         super().__init__(faults)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """A submission without faults, ready to be judged against what is on file."""
 
@@ -59,31 +58,28 @@ class Examined:
     """Canonical content without the number, for the hash: equal content gives equal bytes."""
     reference: str | None
     warnings: tuple[Fault, ...]
+    content_sha256: str = field(init=False)
+    """Of the canonical content: equal for XML and JSON of the same declaration."""
+    number: str | None = field(init=False)
+    """The ERP's own number, where it is well-formed; else the gateway gives one (design section 8, ruling 4)."""
+    key: tuple[str, str] = field(init=False)
+    """(client, key) under which the answer is remembered."""
+    content_key: tuple[str, str] = field(init=False)
+    """(client, content): without a number only the content tells that two documents are the same declaration."""
 
-    @cached_property
-    def content_sha256(self) -> str:
-        """Of the canonical content: equal for XML and JSON of the same declaration."""
-        return hashlib.sha256(self.content).hexdigest()
-
-    @cached_property
-    def number(self) -> str | None:
-        """The ERP's own number, where it is well-formed; else the gateway gives one (design section 8, ruling 4)."""
-        number: str | None = self.fields.get("number")
-        if number and well_formed(number, self.fields["certificate_type"], self.fields["exporter_code"]):
-            return number
-        return None
-
-    @cached_property
-    def key(self) -> tuple[str, str]:
-        """(client, key) under which the answer is remembered."""
-        if self.submission.key:
-            return self.submission.client.id, self.submission.key
-        return self.content_key if self.number is None else (self.submission.client.id, f"sha256:{self.raw_sha256}")
-
-    @cached_property
-    def content_key(self) -> tuple[str, str]:
-        """(client, content): without a number only the content tells that two documents are the same declaration."""
-        return self.submission.client.id, f"content:{self.content_sha256}"
+    def __post_init__(self) -> None:
+        client, key, fields = self.submission.client.id, self.submission.key, self.fields
+        number: str | None = fields.get("number")
+        if number and not well_formed(number, fields["certificate_type"], fields["exporter_code"]):
+            number = None
+        content_sha256 = hashlib.sha256(self.content).hexdigest()
+        by_content = client, f"content:{content_sha256}"
+        by_itself = by_content if not number else (client, f"sha256:{self.raw_sha256}")
+        put = object.__setattr__
+        put(self, "content_sha256", content_sha256)
+        put(self, "number", number or None)
+        put(self, "key", (client, key) if key else by_itself)
+        put(self, "content_key", by_content)
 
 
 def content(fields: Mapping[str, Any]) -> bytes:
