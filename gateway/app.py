@@ -194,9 +194,8 @@ class Gateway:
         turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics, _overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
-            self._jobs.add(
-                "turn", lambda: consume(readers, "turn", LISTENS, metrics.timed("turn", turn.handle), metrics)
-            )
+            alone, ahead = metrics.timed("turn", turn.handle), metrics.timed("turn", turn.ahead)
+            self._jobs.add("turn", lambda: consume(readers, "turn", LISTENS, alone, metrics, ahead=ahead))
             self._jobs.add("timers", lambda: _timers(turn, self._stopping), end=lambda: None)
             self._jobs.add("day seal", lambda: seal_days(PostgresDays(pool), clock))
         if Role.RELAY in roles and carrier is not bus:

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Sequence
+from typing import ParamSpec
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -19,6 +20,8 @@ CHANNELS = ("http", "folder", "bus")
 GROUPS = ("intake", "turn", "render", "print", "relay", "customs-link", "customs-simulator")
 """Those who read topics, by the names of their consumer groups."""
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+P = ParamSpec("P")
 
 log = structlog.get_logger()
 
@@ -174,15 +177,13 @@ class Metrics:
         """Stage durations."""
         self._seconds.labels(stage).observe(seconds)
 
-    def timed(
-        self, stage: str, handle: Callable[[Sequence[Record]], Awaitable[None]]
-    ) -> Callable[[Sequence[Record]], Awaitable[None]]:
+    def timed(self, stage: str, handle: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         """`handle`, each call measured, also one that fails."""
 
-        async def measured(records: Sequence[Record]) -> None:
+        async def measured(*args: P.args, **kwargs: P.kwargs) -> None:
             begin = time.perf_counter()
             try:
-                await handle(records)
+                await handle(*args, **kwargs)
             finally:
                 self.worked(stage, time.perf_counter() - begin)
 

@@ -1,9 +1,11 @@
 """The bus as a way in: each client on the bus has a pair of topics, submitted and answered; the door is the same.
 
 What is polled is submitted together and in order, so that the door commits it together and a correction does not
-overtake what it corrects: the door takes what stands before it first. The answers are published, then the records
-acknowledged: after a crash in between they are answered again, with the same bytes. Nothing that a client writes stops
-its partition: what is wrong is answered with faults, and what can't be answered goes to the dead letters.
+overtake what it corrects: the door takes what stands before it first. Under load the next records are examined while
+the door commits the last ones and the broker takes the answers of those before. The answers are published in order,
+then the records acknowledged: after a crash in between they are answered again, with the same bytes. Nothing that a
+client writes stops its partition: what is wrong is answered with faults, and what can't be answered goes to the dead
+letters.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ import structlog
 
 from adapters.inbound.bus_reading import ANSWERED, SUBMITTED, Heads, client_of, our_mistake, submission
 from adapters.inbound.lines import DoorLike
+from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
 from gateway.core.faults import Refused
 from gateway.ports import Bus, Clock, Message, Record, Unavailable, UnknownTopic, Unreadable
@@ -30,11 +33,14 @@ from gateway.runtime.door import Client
 from gateway.runtime.inputs import record_id
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
+from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import DeadLetter
 
 GROUP: Final = "intake"
 BATCH: Final = 200
 """Records submitted together: as many as the door commits at once."""
+DEPTH: Final = 2
+"""Batches that begin before the first is answered: one at the door, one at the broker, one being examined."""
 LOOK: Final = 2.0
 """Seconds between two looks for clients that came to the bus or left it."""
 INTERNAL: Final = "internal"
@@ -62,6 +68,8 @@ class Reply:
     record: Record
     message: Message
     dead: DeadLetter | None = None
+    verdict: Verdict | None = None
+    """None: it broke us."""
 
 
 class BusIntake:
@@ -91,6 +99,8 @@ class BusIntake:
         self._observer = observer
         self._there = there
         self._look = look
+        self._entered: list[asyncio.Future[Answer]] = []
+        """Of all that is under way."""
 
     # ------------------------------------------------------------ whose topics
 
@@ -115,7 +125,7 @@ class BusIntake:
         if not clients:
             await asyncio.Event().wait()
         topics = sorted(f"{SUBMITTED}.{client}" for client in clients)
-        await consume(self._bus, GROUP, topics, self.handle, self._observer, BATCH)
+        await consume(self._bus, GROUP, topics, self.handle, self._observer, BATCH, ahead=self.handle, depth=DEPTH)
 
     async def _other_than(self, reading: frozenset[str]) -> frozenset[str]:
         """The clients to be read, as soon as they are others than now."""
@@ -137,30 +147,53 @@ class BusIntake:
 
     # ------------------------------------------------------------ what they send
 
-    async def handle(self, records: Sequence[Record]) -> None:
+    async def handle(self, records: Sequence[Record], place: Place = ALONE) -> None:
         """Answer all of `records`; then they may be acknowledged. Raises Unavailable: all of them come again."""
         topics = sorted({record.topic for record in records})
         clients = {topic: await self._clients.by_id(client_of(topic)) for topic in topics}
-        replies = await asyncio.gather(
-            *(self._reply(record, clients[record.topic]) for record in records), return_exceptions=True
-        )
-        for reply in replies:  # once all have ended: what comes again must not meet itself
-            if isinstance(reply, BaseException):
-                raise reply
-        await self._send([reply for reply in replies if isinstance(reply, Reply)])
-
-    async def _reply(self, record: Record, client: Client | None) -> Reply:
+        self._entered = [] if place.first else self._open()
         started = time.perf_counter()
+        entered = [self._enter(record, clients[record.topic]) for record in records]
+        mine = [one for one in entered if isinstance(one, asyncio.Future)]
+        self._entered += mine
+        place.release()
+        if mine:  # once all have ended: what comes again must not meet itself
+            await asyncio.wait(mine)
+        replies = [self._reply(record, one) for record, one in zip(records, entered, strict=True)]
+        took = time.perf_counter() - started
+        for reply in replies:
+            if reply.verdict is not None:
+                self._intake.received("bus", reply.verdict, took)
+        await place.mine()
+        await self._send(replies)
+
+    def _open(self) -> list[asyncio.Future[Answer]]:
+        """What is under way and has no answer. Raises Unavailable when something will have none: nothing is submitted
+        after that, or a correction would overtake what it corrects."""
+        for one in self._entered:
+            if one.done() and isinstance(trouble := one.exception(), Unavailable):
+                raise trouble
+        return [one for one in self._entered if not one.done()]
+
+    def _enter(self, record: Record, client: Client | None) -> asyncio.Future[Answer] | Answer | Exception:
+        """Submitted; or the answer already, or our bug."""
         try:
-            answer = await self._door.submit(submission(record, client))
+            return self._door.enter(submission(record, client))
         except Refused as refusal:
-            answer = Answer.refused(refusal.faults, Heads(record).echo("origin-reference"))
+            return Answer.refused(refusal.faults, Heads(record).echo("origin-reference"))
+        except Exception as error:  # one that the database's absence breaks, too: raised when all have ended
+            return error
+
+    def _reply(self, record: Record, entered: asyncio.Future[Answer] | Answer | Exception) -> Reply:
+        try:
+            if isinstance(entered, Exception):
+                raise entered
+            answer = entered if isinstance(entered, Answer) else entered.result()
         except Unavailable:
             raise
         except Exception as error:
             return self._broke(record, error)
-        self._intake.received("bus", answer.verdict, time.perf_counter() - started)
-        return Reply(record, self._message(record, answer.verdict.value, answer.body))
+        return Reply(record, self._message(record, answer.verdict.value, answer.body), verdict=answer.verdict)
 
     def _broke(self, record: Record, error: Exception) -> Reply:
         """Our bug: the client is told, and the record kept, so that it can be sent again when that is mended."""

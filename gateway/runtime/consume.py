@@ -1,20 +1,23 @@
-"""The loop of every worker: poll, handle, acknowledge what was handled; back off when a neighbour is away."""
+"""The loop of every worker: poll, handle, acknowledge what was handled; back off when a neighbour is away.
+
+A worker may begin a round before the rounds before it are done, so that it thinks while the database or the broker
+works. They are done, and acknowledged, one after the other all the same; where one fails, those behind it give up.
+"""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
-from gateway.ports import Bus, Consumer, Fenced, Positions, Record, Unavailable
+from gateway.ports import Bus, Consumer, Fenced, Record, Unavailable
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Patience, Sleep, Uniform
+from gateway.runtime.rounds import Ahead, Handle, Round
+from gateway.runtime.rounds import positions as positions
 from gateway.storage import Collision
 
-Handle = Callable[[Sequence[Record]], Awaitable[None]]
-
-
-def positions(records: Sequence[Record]) -> Positions:
-    """Where reading goes on after these records, which are in order within a partition."""
-    return {record.place: record.offset + 1 for record in records}
+WAIT = 1.0
+"""Seconds a poll waits for records."""
 
 
 async def consume(
@@ -25,38 +28,126 @@ async def consume(
     observer: Observer,
     max_records: int = 200,
     *,
+    ahead: Ahead | None = None,
+    depth: int = 1,
     neighbour: str = "database",
     sleep: Sleep = asyncio.sleep,
     uniform: Uniform = random.uniform,
 ) -> None:
     """Read `topics` as a member of `group` for ever. What `handle` returns from is acknowledged; what it raises
     Unavailable from comes again, first one record alone. Any other error is our bug: it ends the process, which starts
-    again clean. `neighbour`: who is away when `handle` does not say who."""
+    again clean. `ahead`: does the same for rounds of which up to `depth` begin before the first is done; they do where
+    there is a backlog. `neighbour`: who is away when `handle` does not say who."""
     patience = Patience(group, observer, sleep=sleep, uniform=uniform)
     while True:
         try:
             async with bus.consumer(group, topics) as consumer:
-                while True:
-                    await _round(consumer, handle, patience, max_records, neighbour)
+                await _Reader(consumer, handle, ahead, depth, patience, max_records, neighbour).run()
         except (Unavailable, Collision) as trouble:
             await patience.wait("bus", trouble)
 
 
-async def _round(consumer: Consumer, handle: Handle, patience: Patience, most: int, neighbour: str) -> None:
-    """One poll, and what came of it."""
-    records = await consumer.poll(patience.share(most), 1.0)
-    if not records:
-        patience.nothing_came()
-        return
-    try:
-        await handle(records)
-    except (Unavailable, Collision) as trouble:
-        await consumer.rewind()
-        await patience.wait(neighbour, trouble)
-        return
-    try:
-        await consumer.commit(positions(records))
-    except Fenced:
-        # Another reader took over and handles them again; handled twice, in effect once.
-        await consumer.rewind()
-    patience.over()
+class _Reader:
+    """One membership of the group."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        handle: Handle,
+        ahead: Ahead | None,
+        depth: int,
+        patience: Patience,
+        most: int,
+        neighbour: str,
+    ) -> None:
+        self._consumer = consumer
+        self._handle = handle
+        self._ahead = ahead
+        self._depth = depth
+        self._patience = patience
+        self._most = most
+        self._neighbour = neighbour
+        self._rounds: deque[Round] = deque()
+
+    async def run(self) -> None:
+        """Until the bus, a drain or a bug ends it; what is under way is done first, and acknowledged."""
+        try:
+            while True:
+                asked = self._patience.share(self._most)
+                try:
+                    records = await self._consumer.poll(asked, 0.0 if self._rounds else WAIT)
+                except Exception:
+                    while self._rounds:
+                        await self._settle()
+                    raise
+                backlog = len(records) == asked > 1
+                if records and self._ahead is not None and (backlog or self._rounds):
+                    backlog &= await self._begin(records, self._ahead)
+                elif records:
+                    await self._alone(records)
+                elif not self._rounds:
+                    self._patience.nothing_came()
+                while len(self._rounds) > (self._depth if backlog else 0):
+                    backlog &= await self._settle()
+        finally:
+            await self._end()
+
+    async def _begin(self, records: Sequence[Record], ahead: Ahead) -> bool:
+        """A round more under way; False: it has failed already."""
+        self._rounds.append(Round(records, ahead, self._rounds[-1] if self._rounds else None))
+        return await self._rounds[-1].begun()
+
+    async def _settle(self) -> bool:
+        """The end of the round that is under way longest; False: it did not end well, and nothing is under way now."""
+        done = self._rounds[0]
+        if await done.well():
+            self._rounds.popleft()
+            await self._acknowledge(done.records)
+            return True
+        left = [one.records for one in self._rounds]
+        await self._given_up()
+        error = done.task.exception()
+        if isinstance(error, Unavailable):
+            await self._again(error)
+        else:  # what broke while others were under way is looked at alone, and what gave up comes after it
+            for records in left:
+                if not await self._alone(records):
+                    break
+        return False
+
+    async def _alone(self, records: Sequence[Record]) -> bool:
+        """One round with nothing else under way; False: it comes again."""
+        try:
+            await self._handle(records)
+        except (Unavailable, Collision) as trouble:
+            await self._again(trouble)
+            return False
+        return await self._acknowledge(records)
+
+    async def _acknowledge(self, records: Sequence[Record]) -> bool:
+        """False: not all of it was ours any more; what was not acknowledged comes again, here or elsewhere."""
+        fenced = False
+        try:
+            await self._consumer.commit(positions(records))
+        except Fenced:
+            # Another reader took over and handles them again; handled twice, in effect once.
+            fenced = True
+            await self._given_up()
+            await self._consumer.rewind()
+        self._patience.over()
+        return not fenced
+
+    async def _again(self, trouble: Exception) -> None:
+        await self._consumer.rewind()
+        await self._patience.wait(self._neighbour, trouble)
+
+    async def _given_up(self) -> None:
+        """Waits for the end of what is under way, whatever it is: what comes again must not meet itself."""
+        while self._rounds:
+            await self._rounds.popleft().well()
+
+    async def _end(self) -> None:
+        """Nothing is left running."""
+        for one in self._rounds:
+            one.task.cancel()
+        await self._given_up()

@@ -37,6 +37,7 @@ from gateway.runtime.history import chained, status_message
 from gateway.runtime.inputs import Input
 from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
+from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import (
     Collision,
     DeadLetter,
@@ -118,6 +119,13 @@ class Turn:
         """All records handled, committed: the caller may acknowledge them. Raises Unavailable: acknowledge nothing."""
         await self._run_split([Input.of(record, self._inlet) for record in records])
 
+    async def ahead(self, records: Sequence[Record], place: Place) -> None:
+        """The same in one try, begun before the batches before it are committed: certificates are locked in the order
+        of the batches, and nothing is written before those before are done."""
+        inputs = [Input.of(record, self._inlet) for record in records]
+        async with self._store.turn() as transaction:
+            await self._transact(transaction, inputs, "", {}, place)
+
     async def command(self, message: Incoming) -> Sequence[Event]:
         """A person's command, answered with what it caused. Raises Unavailable, or NotHandled."""
         caused = await self._run([Input(message.message_id, message)])
@@ -183,13 +191,16 @@ class Turn:
                 return caused
         raise type(last)("the turn kept colliding")
 
-    async def _transact(self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused) -> Caused:
+    async def _transact(
+        self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused, place: Place = ALONE
+    ) -> Caused:
         """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
         loaded = await transaction.load(
             [item.message_id for item in inputs],
             [identity for item in inputs if (identity := _named(item))],
             [item.message.number for item in inputs if isinstance(item.message, FROM_CUSTOMS)],
         )
+        place.release()
         now = self._clock.now()
         draft = _Draft()
         caused: Caused = {}
@@ -230,7 +241,9 @@ class Turn:
                     waiting.add(subject)
             elif item.parked_as:
                 draft.unparked.append(item.parked_as)
-        await transaction.save(await self._work(transaction, draft))
+        work = await self._work(transaction, draft)
+        await place.mine()
+        await transaction.save(work)
         self._observer.turned(len(inputs), draft.events)
         return caused
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -21,6 +21,7 @@ from gateway.runtime.door import Door
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
+from gateway.runtime.rounds import Ahead, Handle
 from gateway.runtime.turn import FROM_CUSTOMS, LISTENS, OUTBOUND, Turn
 from gateway.storage import Collision, DeadLetter, Stored
 from renderers.layout import RenderRefused
@@ -33,9 +34,10 @@ from simulators.simulation.printer import SimulatedPrinter, Tray
 from simulators.simulation.store import Database, SimulatedFiles, SimulatedStore
 from simulators.simulation.world import SESSION, Process, World
 
-Handle = Callable[[Sequence[Record]], Awaitable[None]]
 TICK = 1.0
 """Seconds between two looks at the due dates when none has come."""
+SMALL = 3
+"""Records in one poll of a turn: a backlog of so many already makes it begin a batch before the last one is done."""
 INTAKES = ("intake-1", "intake-2")
 SPOOL, OTHER = "print-1", "print-2"
 PROCESSES = (*INTAKES, "turn-1", "turn-2", "render-1", "render-2", SPOOL, OTHER, "customs-1")
@@ -280,7 +282,7 @@ class House:
 
     def _turn(self, process: Process) -> Sequence[Coroutine[Any, Any, Any]]:
         turn = self._a_turn(process)
-        return [self._consume(process, "turn", LISTENS, turn.handle, 200), _timers(turn)]
+        return [self._consume(process, "turn", LISTENS, turn.handle, SMALL, turn.ahead), _timers(turn)]
 
     def _render(self, process: Process) -> Sequence[Coroutine[Any, Any, Any]]:
         store, nothing = self.kit.store(self.database, process), cast("Any", None)
@@ -327,10 +329,16 @@ class House:
         return [consume(bus, "customs", (OUTBOUND,), customs.handle, Told(self.world)), customs.send()]
 
     def _consume(
-        self, process: Process, group: str, topics: Sequence[str], handle: Handle, most: int
+        self,
+        process: Process,
+        group: str,
+        topics: Sequence[str],
+        handle: Handle,
+        most: int,
+        ahead: Ahead | None = None,
     ) -> Coroutine[Any, Any, None]:
         loop: Coroutine[Any, Any, None] = self.kit.consume(
-            self._bus(process), group, topics, handle, Told(self.world), max_records=most
+            self._bus(process), group, topics, handle, Told(self.world), max_records=most, ahead=ahead
         )
         return loop
 

@@ -20,6 +20,7 @@ from gateway.ports import Bus, Fenced, Message, Positions, PrintUnknown, Record,
 from gateway.runtime.consume import consume, positions
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
+from gateway.runtime.rounds import Place as InLine
 from gateway.storage import Collision, Fresh, Loaded, Timer, TurnWork
 from simulators.simulation.bus import SimulatedConsumer, SimulatedLog
 from simulators.simulation.roles import BuggyTurn, Kit, WatchedClaims
@@ -41,7 +42,14 @@ class Planted:
 
 
 async def acknowledge_first(
-    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+    bus: Bus,
+    group: str,
+    topics: Sequence[str],
+    handle: Any,
+    observer: Any,
+    max_records: int = 200,
+    *,
+    ahead: Any = None,
 ) -> None:
     """Acknowledges what was read, then handles it."""
     while True:
@@ -56,7 +64,14 @@ async def acknowledge_first(
 
 
 async def acknowledge_the_poll(
-    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+    bus: Bus,
+    group: str,
+    topics: Sequence[str],
+    handle: Any,
+    observer: Any,
+    max_records: int = 200,
+    *,
+    ahead: Any = None,
 ) -> None:
     """Handles record by record, passes over the ones that fail, and acknowledges the whole poll."""
     while True:
@@ -75,7 +90,14 @@ async def acknowledge_the_poll(
 
 
 async def gives_up(
-    bus: Bus, group: str, topics: Sequence[str], handle: Any, observer: Any, max_records: int = 200
+    bus: Bus,
+    group: str,
+    topics: Sequence[str],
+    handle: Any,
+    observer: Any,
+    max_records: int = 200,
+    *,
+    ahead: Any = None,
 ) -> None:
     """Waits for a neighbour that is away, and never looks again."""
 
@@ -295,6 +317,27 @@ class NoHeads(SimulatedTurn):
         return replace(await super().load(message_ids, ids, numbers), heads={})
 
 
+@dataclass(frozen=True, slots=True)
+class Pushing:
+    """A place in the line of somebody who waits for nobody."""
+
+    place: InLine
+    first = False
+
+    def release(self) -> None:
+        self.place.release()
+
+    async def mine(self) -> None:
+        self.place.release()
+
+
+class WaitsForNobody(BuggyTurn):
+    """A batch is written although the one before it was not."""
+
+    async def ahead(self, records: Sequence[Record], place: InLine) -> None:
+        await super().ahead(records, Pushing(place))
+
+
 class LastVerdictCounts(BuggyTurn):
     """The verdict that came last counts, not the newest."""
 
@@ -315,6 +358,7 @@ PLANTED: Mapping[str, Planted] = {
     "the audit chain starts anew in every turn": Planted("I14", Kit(store=with_turn(NoHeads))),
     "a reader gives up when a neighbour is away": Planted("I13", Kit(consume=gives_up)),
     "parking passed by": Planted("I8 keys", Kit(store=with_turn(ParkingPassedTurn)), seeds=200),
+    "a batch written although the one before it was not": Planted("I8 keys", Kit(turn=WaitsForNobody), seeds=300),
     "event numbers from the clock": Planted("I8", Kit(store=with_turn(ClockSequenceTurn))),
     "the relay passes over what the broker did not take": Planted("I1", Kit(relay=LightHearted)),
     "signed twice": Planted("I10", Kit(files=SignsAgain)),
