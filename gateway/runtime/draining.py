@@ -1,6 +1,7 @@
 """The graceful end of a reader: it takes nothing more, finishes and acknowledges what it has in hand, leaves its group.
 
-A worker polls again only when what it polled before is done. So it is the poll that ends it: no worker needs to know.
+A worker polls again only when what it polled before is done, or has begun and will be finished when a poll ends it
+(`runtime.consume`). So it is the poll that ends it: no worker needs to know.
 """
 
 import asyncio

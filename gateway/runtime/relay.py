@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from gateway.ports import Bus, Message, Record, Unavailable
 from gateway.runtime.consume import consume
 from gateway.runtime.observer import Observer
+from gateway.runtime.rounds import Place
 
 GROUP = "relay"
 BATCH = 500
@@ -34,7 +35,16 @@ class Relay:
         known = await self._more_than(frozenset())
         while True:
             work = asyncio.create_task(
-                consume(self._log, GROUP, sorted(known), self.handle, self._observer, BATCH, neighbour="broker")
+                consume(
+                    self._log,
+                    GROUP,
+                    sorted(known),
+                    self.handle,
+                    self._observer,
+                    BATCH,
+                    ahead=self.ahead,
+                    neighbour="broker",
+                )
             )
             look = asyncio.create_task(self._more_than(known))
             try:
@@ -52,6 +62,11 @@ class Relay:
         await self._broker.publish(
             [Message(record.topic, record.key, record.body, record.headers) for record in records]
         )
+
+    async def ahead(self, records: Sequence[Record], place: Place) -> None:
+        """The same; the log is read on while the broker takes what was read before."""
+        await place.mine()
+        await self.handle(records)
 
     async def _more_than(self, known: frozenset[str]) -> frozenset[str]:
         while True:
