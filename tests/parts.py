@@ -18,7 +18,10 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "qpdf": "qpdf",
         "pg_ctlcluster": "postgresql",  # the distribution's own server, whatever its version
         "pgbouncer": "pgbouncer",
+        "kcat": "kcat",
         "promtool": "prometheus",
+        "prometheus": "prometheus",
+        "prometheus-alertmanager": "prometheus-alertmanager",
         "wrk": "wrk",
     }
 )
