@@ -1,5 +1,6 @@
 """What may go wrong in a turn, on the real database: one bad message waits alone, whatever is bad about it."""
 
+import asyncio
 import hashlib
 import random
 import string
@@ -16,7 +17,13 @@ from gateway.ports import Record
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Door, Submission
 from gateway.runtime.turn import LISTENS, Turn, timer_input
+from gateway.storage import Parked, TurnWork
 from tests.runtime.house import DIALECTS, ERP, INBOUND, JSON, Clock, Told, document, reply, taken
+
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state = 'active' AND wait_event_type = 'Lock'"
+)
 
 
 class Place:
@@ -135,3 +142,29 @@ async def test_two_processes_tell_of_one_due_date_once(database_pool: asyncpg.Po
     for _ in range(2):  # both looked before either had worked it
         await place.another_turn()._run_split([timer_input(timer) for timer in due])
     assert await place.kinds(identity) == ["declared", "overdue"]
+
+
+async def test_who_waited_for_a_certificate_sees_what_was_parked_meanwhile(database_pool: asyncpg.Pool) -> None:
+    """Else it would work a later message past the one that waits for a person."""
+    place = Place(database_pool)
+    ((identity, number),) = await place.declare(1)
+    store = PostgresStore(database_pool, lambda topics: None)
+    (record,) = place.inbound(taken(number))
+    parked = Parked(uuid4(), identity, record.topic, record.key, {}, record.body, "broke us", place.clock.now())
+    # given a turn that has the certificate in hand, and another that waits for it
+    async with store.turn() as first:
+        assert (await first.load([], [identity], [])).parked == frozenset()
+        waiting = asyncio.create_task(load(store, identity))
+        while await database_pool.fetchval(WAITING) == 0:  # noqa: ASYNC110 - another connection's work
+            await asyncio.sleep(0.01)
+        # when the first one parks a message of it
+        await first.save(TurnWork(parked=[parked]))
+        assert not waiting.done()
+    # then the other, which asked before, sees it
+    assert await waiting == {identity}
+
+
+async def load(store: PostgresStore, identity: UUID) -> frozenset[UUID]:
+    """What a turn is told to be parked."""
+    async with store.turn() as turn:
+        return (await turn.load([], [identity], [])).parked
