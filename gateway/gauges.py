@@ -1,6 +1,7 @@
 """Gauges that somebody has to look up: in the database, on the broker, on the machine."""
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Iterable
@@ -63,7 +64,7 @@ async def watch(pool: asyncpg.Pool, metrics: Metrics, data: Path, *, on_kafka: b
         except Exception as error:
             if not is_passing(error):
                 raise
-            metrics.seen("database", WHO, up=False)
+            metrics.seen("database", WHO, up=False, why=f"look: {type(error).__name__}")
         pause = max(PAUSE, SHARE * (time.monotonic() - begin))
         due = time.monotonic() + pause
         await asyncio.sleep(pause)
@@ -71,16 +72,22 @@ async def watch(pool: asyncpg.Pool, metrics: Metrics, data: Path, *, on_kafka: b
 
 
 async def watch_broker(lags: Lags, metrics: Metrics) -> None:
-    """Until cancelled; a broker that is away leaves its gauges as they were."""
+    """Until cancelled; a broker that is away leaves its gauges as they were. Whether it is away is asked at once when a
+    worker misses something, and more often while it is: a worker that has nothing to do does not notice."""
     while True:
+        metrics.news.clear()
+        pause = BROKER_PAUSE
         try:
             for group, topic, records, age in await lags.look():
                 metrics.lag.labels(group, topic).set(records)
                 metrics.waiting.labels(group, topic).set(age)
             metrics.seen("broker", WHO, up=True)
-        except Unavailable:
-            metrics.seen("broker", WHO, up=False)
-        await asyncio.sleep(BROKER_PAUSE)
+        except Unavailable as trouble:
+            metrics.seen("broker", WHO, up=False, why=str(trouble))
+            pause = PAUSE
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await metrics.news.wait()
 
 
 def _machine(pool: asyncpg.Pool, metrics: Metrics, data: Path) -> None:

@@ -1,5 +1,6 @@
 """The gateway's own metrics. Labels come from closed lists: never an id, a number or a name of a person."""
 
+import asyncio
 import os
 import time
 from collections import Counter as Tally
@@ -15,7 +16,9 @@ from gateway.ports import Record
 from gateway.storage import DeadLetter, Stored
 
 STAGES = ("turn", "render", "print")
-NEIGHBOURS = ("database", "bus", "broker", "printer", "customs")
+NEIGHBOURS = ("database", "broker", "printer", "customs")
+THE_LOG = "bus"
+"""What a reader calls a bus that is no Kafka: that is the log, and the log is in the database."""
 CHANNELS = ("http", "folder", "bus")
 GROUPS = ("intake", "turn", "render", "print", "relay", "customs-link", "customs-simulator")
 """Those who read topics, by the names of their consumer groups."""
@@ -43,6 +46,8 @@ class Metrics:
         self._up = Gauge(
             "origin_neighbour_up", "0 while a worker here can't reach it.", ("neighbour",), registry=registry
         )
+        self.news = asyncio.Event()
+        """Set when a worker misses a neighbour: who only looks now and then looks at once."""
         self._missed: dict[str, set[str]] = {neighbour: set() for neighbour in NEIGHBOURS}
         for neighbour in NEIGHBOURS:
             self._up.labels(neighbour).set(1)
@@ -155,23 +160,29 @@ class Metrics:
         log.error("turn.broke", kind=type(message).__name__, exc_info=error)
 
     def away(self, who: str, neighbour: str, why: str) -> None:
-        """One alert at the start."""
+        """A worker backs off."""
         self._away.labels(who).set(1)
-        self.seen(neighbour, who, up=False)
-        log.error("neighbour.away", group=who, neighbour=neighbour, reason=why)
+        self.seen(neighbour, who, up=False, why=why)
+        self.news.set()
 
     def back(self, who: str, neighbour: str) -> None:
-        """One at the end. It is up when nobody misses it any more."""
+        """It works again."""
         self.seen(neighbour, who, up=True)
         if not any(who in others for others in self._missed.values()):
             self._away.labels(who).set(0)
-        log.info("neighbour.back", group=who, neighbour=neighbour)
 
-    def seen(self, neighbour: str, who: str, *, up: bool) -> None:
-        """Without a word in the log: for those who only look."""
+    def seen(self, neighbour: str, who: str, *, up: bool, why: str = "") -> None:
+        """For workers and for those who only look. One alert a process at the start, when the first misses it, and one
+        at the end, when nobody misses it any more."""
+        neighbour = "database" if neighbour == THE_LOG else neighbour
         missing = self._missed.setdefault(neighbour, set())
+        before = bool(missing)
         (missing.discard if up else missing.add)(who)
         self._up.labels(neighbour).set(not missing)
+        if missing and not before:
+            log.error("neighbour.away", group=who, neighbour=neighbour, reason=why)
+        elif before and not missing:
+            log.info("neighbour.back", group=who, neighbour=neighbour)
 
     def worked(self, stage: str, seconds: float) -> None:
         """Stage durations."""

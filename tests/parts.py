@@ -22,6 +22,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "promtool": "prometheus",
         "prometheus": "prometheus",
         "prometheus-alertmanager": "prometheus-alertmanager",
+        "amtool": "prometheus-alertmanager",
         "wrk": "wrk",
     }
 )

@@ -23,11 +23,12 @@ from aiokafka.structs import ConsumerRecord
 
 from adapters.bus import kafka_client
 from adapters.bus.kafka_claims import Claims
-from adapters.bus.kafka_client import MOST_RECORDS, PATIENCE, Cluster, end, unavailable
+from adapters.bus.kafka_client import BROKER, MOST_RECORDS, PATIENCE, Cluster, end, unavailable
 from adapters.bus.kafka_producer import WAIT, Publisher
 from adapters.bus.kafka_watch import STUCK, Watchdog
 from adapters.bus.topics import Topics, declared
 from gateway.ports import Blobs, Consumer, Fenced, Message, Positions, Record, Unavailable
+from gateway.runtime.patience import Away
 
 __all__ = ["Cluster", "KafkaBus"]
 
@@ -193,7 +194,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             except REASSIGNED as error:
                 raise Fenced(_named(positions)) from error
             except (KafkaError, TimeoutError, OSError) as error:
-                raise Unavailable(f"commit: {type(error).__name__}") from error
+                raise Away(BROKER, f"commit: {type(error).__name__}") from error
             for tp, position in forward.items():
                 if (held := self._held.get((tp.topic, tp.partition))) is not None:
                     held.committed = max(held.committed, position)
@@ -228,7 +229,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await self._client.start()
                 missing = set(self._topics) - await self._client.topics()
         if missing:
-            raise Unavailable(f"{min(missing)} is not on the cluster: origin topics apply")
+            raise Away(BROKER, f"{min(missing)} is not on the cluster: origin topics apply")
         self._client.subscribe(self._topics, listener=self)
 
     async def leave(self) -> None:

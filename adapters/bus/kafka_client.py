@@ -17,8 +17,10 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
-from gateway.ports import Unavailable
+from gateway.runtime.patience import Away
 
+BROKER = "broker"
+"""What Kafka is called where somebody is told that it is away (see `gateway.metrics.NEIGHBOURS`)."""
 SESSION = 45.0
 """Seconds without a heartbeat until the broker gives a member's partitions to others."""
 PATIENCE = 30.0
@@ -139,11 +141,12 @@ async def end(way: Callable[[], Awaitable[None]]) -> bool:
 
 @contextlib.contextmanager
 def unavailable(what: str) -> Iterator[None]:
-    """Turns the client's errors into `Unavailable`; the text names `what` and the kind of error, no values.
+    """Turns the client's errors into `Unavailable`; it says that the broker is away, and names `what` and the kind of
+    error, no values.
 
     A refused login or a missing permission is one of them: a person mends it at the cluster while we try again.
     """
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"{what}: {type(error).__name__}") from error
+        raise Away(BROKER, f"{what}: {type(error).__name__}") from error

@@ -8,9 +8,10 @@ from itertools import chain
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from adapters.bus.kafka_client import end, unavailable
+from adapters.bus.kafka_client import BROKER, end, unavailable
 from adapters.bus.topics import Topics
-from gateway.ports import Message, Unavailable
+from gateway.ports import Message
+from gateway.runtime.patience import Away
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Publisher:
                 for topic in sorted(unknown):
                     there = cluster.partitions_for_topic(topic) or set()
                     if len(there) < self._topics.partitions(topic):
-                        raise Unavailable(f"{topic} is not on the cluster as declared: origin topics apply")
+                        raise Away(BROKER, f"{topic} is not on the cluster as declared: origin topics apply")
                 self._known |= unknown
             return self._producer
 

@@ -246,6 +246,8 @@ class BusIntake:
     async def _publish(self, replies: Sequence[Reply]) -> None:
         try:
             await self._bus.publish([reply.message for reply in replies])
+        except Away:
+            raise
         except Unavailable as trouble:
             raise Away("bus", str(trouble)) from trouble
 

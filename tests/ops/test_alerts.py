@@ -27,17 +27,18 @@ def page_of(alert: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", alert).lower()
 
 
-@pytest.mark.needs("promtool")
+@pytest.mark.needs("promtool", "amtool")
 @pytest.mark.parametrize(
     "command",
     [
-        ["check", "rules", "ops/alerts/origin.rules.yml"],
-        ["test", "rules", "ops/alerts/origin.rules.test.yml"],
-        ["check", "config", "--syntax-only", "ops/compose/prometheus.yml"],
+        ["promtool", "check", "rules", "ops/alerts/origin.rules.yml"],
+        ["promtool", "test", "rules", "ops/alerts/origin.rules.test.yml"],
+        ["promtool", "check", "config", "--syntax-only", "ops/compose/prometheus.yml"],
+        ["amtool", "check-config", "ops/alerts/alertmanager.yml"],
     ],
 )
-def test_promtool_agrees(command: list[str]) -> None:
-    result = subprocess.run(["promtool", *command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+def test_their_own_tools_agree(command: list[str]) -> None:
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -90,6 +91,18 @@ def test_every_series_the_rules_test_plays_exists() -> None:
             ((metric, labels),) = selectors(series["series"])
             assert metric in known, f"{test['name']}: {metric}"
             assert labels <= known[metric] | {"job", "instance", "role", "le"}, f"{test['name']}: {series['series']}"
+
+
+def test_what_a_cause_mutes_are_alerts_and_no_cause_mutes_itself() -> None:
+    known = {rule["alert"] for rule in rules()}
+    config = yaml.safe_load((ALERTS / "alertmanager.yml").read_text("utf-8"))
+    for rule in config["inhibit_rules"]:
+        (source,), (target,) = (
+            re.findall(r'alertname=~?"([^"]+)"', matcher)
+            for matcher in rule["source_matchers"] + rule["target_matchers"]
+        )
+        assert {source, *target.split("|")} <= known
+        assert source not in target.split("|")
 
 
 def test_the_disk_is_low_where_the_doctor_says_so() -> None:

@@ -20,7 +20,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "origin-gateway"}
 WANTED = {
     *("postgres", "kafka", "topics", "intake-1", "intake-2", "turn-1", "turn-2", "relay", "render", "print"),
-    *("customs-simulator", "prometheus", "grafana"),
+    *("customs-simulator", "prometheus", "alertmanager", "grafana"),
 }
 REFUSED = ["", "change-me", "postgres"]
 
@@ -110,6 +110,8 @@ def test_prometheus_asks_every_process_of_ours_with_its_role() -> None:
     assert asked == {f"{name}:9100": role for name, role in running.items()}
     places = [place for _, place in mounts(SERVICES["prometheus"])]
     assert all(f"/etc/prometheus/{file}" in places for file in config["rule_files"])
+    told = [target for one in config["alerting"]["alertmanagers"][0]["static_configs"] for target in one["targets"]]
+    assert [target.split(":")[0] in SERVICES for target in told] == [True]
 
 
 def test_grafana_is_given_what_its_files_name() -> None:

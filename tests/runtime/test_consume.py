@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+import structlog
+import structlog.testing
 from prometheus_client import CollectorRegistry
 
 from adapters.bus.memory import MemoryBus, MemoryLog
@@ -157,14 +159,32 @@ def test_a_neighbour_is_up_when_no_worker_misses_it() -> None:
     def up(neighbour: str) -> float | None:
         return registry.get_sample_value("origin_neighbour_up", {"neighbour": neighbour})
 
-    assert [up(name) for name in ("database", "bus", "broker", "printer")] == [1, 1, 1, 1]
+    assert [up(name) for name in ("database", "broker", "printer", "customs")] == [1, 1, 1, 1]
     metrics.away("turn", "database", "gone")
     metrics.away("render", "database", "gone")
-    metrics.away("turn", "bus", "gone")
+    metrics.away("turn", "broker", "gone")
     metrics.back("turn", "database")
-    assert [up("database"), up("bus")] == [0, 0]
+    assert [up("database"), up("broker")] == [0, 0]
     metrics.back("render", "database")
-    assert [up("database"), up("bus")] == [1, 0]
+    assert [up("database"), up("broker")] == [1, 0]
     assert registry.get_sample_value("origin_neighbour_away", {"group": "turn"}) == 1
-    metrics.back("turn", "bus")
+    metrics.back("turn", "broker")
     assert registry.get_sample_value("origin_neighbour_away", {"group": "turn"}) == 0
+
+
+def test_a_process_says_once_that_a_neighbour_is_away_and_once_that_it_is_back() -> None:
+    # given three parts of one process that miss the same database, one of them by the name of the log in it
+    metrics = Metrics(CollectorRegistry())
+    with structlog.testing.capture_logs() as said:
+        metrics.away("turn", "database", "gone")
+        metrics.seen("database", "gauges", up=False, why="gone")
+        metrics.away("relay", "bus", "gone")
+        metrics.back("turn", "database")
+        metrics.back("relay", "bus")
+        metrics.seen("database", "gauges", up=True)
+        metrics.seen("database", "gauges", up=True)
+    # then
+    assert [(line["event"], line["neighbour"], line["group"]) for line in said] == [
+        ("neighbour.away", "database", "turn"),
+        ("neighbour.back", "database", "gauges"),
+    ]
