@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.dev_kafka import parts, tls, wire
-from gateway.dev_kafka.config import USER, Plan, is_free
+from gateway.dev_kafka.config import USER, Detour, Plan, is_free
 from gateway.dev_kafka.node import Node
 from gateway.dev_kafka.parts import BrokerError
 
@@ -44,6 +44,7 @@ class Kafka:
         nodes: int | None = None,
         port: int | None = None,
         sasl: bool = False,
+        detours: int = 0,
         die_with_parent: bool = False,
         progress: parts.Progress | None = None,
     ) -> None:
@@ -51,12 +52,13 @@ class Kafka:
         directory: made when missing; one that is there keeps its number of nodes, its ports and its records.
         nodes: 1 to 3 (default: 1). port: of the first node (default: any free one), the others follow.
         sasl: two more listeners: SASL_SSL with PLAIN and SCRAM-SHA-512; SSL that asks for a client's certificate.
+        detours: so many more listeners, each with an address that only a fault proxy can have (`detour`).
         die_with_parent: for tests: the kernel kills the brokers when this program ends, in whatever way.
         progress: told of the jars that are fetched the first time.
         Raises BrokerError when the directory holds another number of nodes.
         """
         self.directory = Path(directory).absolute()
-        self._port, self._sasl = port, sasl
+        self._port, self._sasl, self._detours = port, sasl, detours
         self._die_with_parent = die_with_parent
         self._progress = progress
         self._plan = Plan.read(self._planfile) or Plan.new(nodes or 1)
@@ -75,6 +77,10 @@ class Kafka:
     def bootstrap(self) -> str:
         """host:port of every broker, comma-separated: what a client is given. Certain once it was started."""
         return ",".join(f"127.0.0.1:{place.client}" for place in self._plan.places)
+
+    def detour(self, number: int) -> tuple[Detour, ...]:
+        """Of every node, the port behind the proxy and the proxy's own, to which the node sends its clients."""
+        return tuple(place.detours[number] for place in self._plan.places)
 
     @property
     def sasl_bootstrap(self) -> str | None:
@@ -208,13 +214,13 @@ class Kafka:
     def _settle(self) -> None:
         """The plan, as another program may have made it meanwhile, with what is wanted of it."""
         kept = Plan.read(self._planfile) or self._plan
-        self._plan = kept.changed(self._port, self._sasl)
+        self._plan = kept.changed(self._port, self._sasl, self._detours)
         if len(self._plan.places) != len(self.nodes):
             raise BrokerError("kafka.other_size", "Another program has just made another Kafka here.", "Try again.")
         if self._plan != kept and any(one.pid is not None for one in self.nodes):
             raise BrokerError(
                 "kafka.runs_otherwise",
-                f"The Kafka in {self.directory} runs with another port or without SASL.",
+                f"The Kafka in {self.directory} runs with another port, without SASL or without detours.",
                 "End it first: origin dev kafka down.",
             )
         self._plan.write(self._planfile)
@@ -239,7 +245,8 @@ class Kafka:
 
     def _check_ports(self, number: int) -> None:
         place = self._plan.places[number - 1]
-        for port in (place.client, place.controller, *((place.sasl, place.tls) if self._plan.sasl else ())):
+        detours = [detour.listener for detour in place.detours]
+        for port in (place.client, place.controller, *((place.sasl, place.tls) if self._plan.sasl else ()), *detours):
             if not is_free(port):
                 raise BrokerError(
                     "kafka.port_taken",

@@ -7,13 +7,20 @@ import socket
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from gateway.dev_kafka.parts import BrokerError
 
 USER = "origin"
 """The one user of the SASL_SSL listener, by PLAIN and by SCRAM-SHA-512."""
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class Detour(NamedTuple):
+    """A listener whose clients are sent to another port, where a fault proxy stands before it."""
+
+    listener: int
+    proxy: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class Place:
     sasl: int
     tls: int
     directory: str
+    detours: tuple[Detour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +51,16 @@ class Plan:
         places = tuple(Place(next(free), next(free), next(free), next(free), random_id()) for _ in range(nodes))
         return cls(cluster=random_id(), sasl=False, places=places)
 
-    def changed(self, port: int | None, sasl: bool) -> Self:
-        """The same cluster with clients at `port`, `port` + 1 and so on, or with TLS, where wanted."""
+    def changed(self, port: int | None, sasl: bool, detours: int = 0) -> Self:
+        """The same cluster with clients at `port`, `port` + 1 and so on, with TLS, or with so many detours, where
+        wanted."""
         places = self.places
         if port is not None:
             places = tuple(replace(place, client=port + i) for i, place in enumerate(places))
+        if detours and any(len(place.detours) != detours for place in places):
+            free = iter(free_ports(2 * detours * len(places)))
+            fresh = [tuple(Detour(next(free), next(free)) for _ in range(detours)) for _ in places]
+            places = tuple(replace(place, detours=some) for place, some in zip(places, fresh, strict=True))
         return replace(self, places=places, sasl=self.sasl or sasl)
 
     @classmethod
@@ -55,7 +68,11 @@ class Plan:
         """The plan kept in `path`, None when there is none. Raises BrokerError when it can't be read."""
         try:
             kept = json.loads(path.read_text("utf-8"))
-            return cls(kept["cluster"], kept["sasl"], tuple(Place(**place) for place in kept["places"]))
+            places = tuple(
+                Place(**place | {"detours": tuple(Detour(*one) for one in place.get("detours", ()))})
+                for place in kept["places"]
+            )
+            return cls(kept["cluster"], kept["sasl"], places)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
@@ -77,6 +94,10 @@ class Plan:
         """`server.properties` of the node `number`; `password` is that of USER."""
         place, nodes = self.places[number - 1], len(self.places)
         listeners = {"CLIENT": place.client} | ({"SASL": place.sasl, "TLS": place.tls} if self.sasl else {})
+        detours = {f"DETOUR{n}": detour for n, detour in enumerate(place.detours)}
+        behind = {name: detour.listener for name, detour in detours.items()}
+        protocols = {"CLIENT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", "SASL": "SASL_SSL", "TLS": "SSL"}
+        protocols |= dict.fromkeys(detours, "PLAINTEXT")
         copies = min(nodes, 3)
         settings = {
             "process.roles": "broker,controller",
@@ -85,9 +106,9 @@ class Plan:
             "controller.quorum.bootstrap.servers": ",".join(f"127.0.0.1:{p.controller}" for p in self.places),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
-            "listeners": _addresses(listeners | {"CONTROLLER": place.controller}),
-            "advertised.listeners": _addresses(listeners),
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,TLS:SSL",
+            "listeners": _addresses(listeners | behind | {"CONTROLLER": place.controller}),
+            "advertised.listeners": _addresses(listeners | {name: detour.proxy for name, detour in detours.items()}),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             # A broker that was killed may come back only after its old session: by default that takes 9 s.
             "broker.session.timeout.ms": 2000,
             "broker.heartbeat.interval.ms": 300,
@@ -106,6 +127,7 @@ class Plan:
             "share.coordinator.state.topic.num.partitions": 4,
             "log.cleaner.dedupe.buffer.size": 8 << 20,  # 128 MB by default, of the heap's 384
         }
+        settings |= {f"listener.name.{name.lower()}.num.network.threads": 1 for name in detours}
         if self.sasl:
             settings |= _secure(password)
         return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -12,6 +12,7 @@ from ops.storm.documents import DRAFT, PAPER
 from ops.storm.ground import Ground
 from ops.storm.load import Load
 from ops.storm.plan import Fault, Kind
+from ops.storm.proxy import Way
 from simulators.erp.enterprises import Enterprise
 
 COMMIT_PATIENCE = 15.0
@@ -54,7 +55,9 @@ class Faults:
             Kind.BROKER: self._broker,
             Kind.COMMIT: self._commit,
             Kind.PARTITION: self._partition,
+            Kind.DETOUR: self._detour,
             Kind.DISK: self._disk,
+            Kind.DATA: self._data,
         }
 
     async def strike(self, fault: Fault) -> Struck:
@@ -125,18 +128,10 @@ class Faults:
         return "when it was done" if fault.coin else "at once", hit
 
     async def _partition(self, fault: Fault) -> tuple[str, bool]:
-        way = self._ground.ways[fault.target]
-        gate = way.to_server if fault.coin else way.to_client
-        held = way.held
-        gate.clear()
-        try:
-            await asyncio.sleep(fault.seconds)
-        finally:
-            if fault.number % 2:  # else what was held arrives late
-                way.cut()
-            gate.set()
-        where = "to the server" if fault.coin else "to the process"
-        return f"{where}, {fault.seconds:.0f} s, then {'cut' if fault.number % 2 else 'late'}", way.held > held
+        return await _hold([self._ground.ways[fault.target]], fault)
+
+    async def _detour(self, fault: Fault) -> tuple[str, bool]:
+        return await _hold(self._ground.detours[fault.target], fault)
 
     async def _disk(self, fault: Fault) -> tuple[str, bool]:
         spool = self._ground.spool
@@ -154,9 +149,44 @@ class Faults:
             await asyncio.to_thread(spool.empty, pids)
         return spool.how, hit
 
+    async def _data(self, fault: Fault) -> tuple[str, bool]:
+        """It struck when somebody who declared was sent away with a 503: the server said that it has no room."""
+        disk, load = self._ground.disk, self._load
+        before, broken = load.refused, load.broken
+        await asyncio.to_thread(disk.fill)
+        sending: set[asyncio.Task[list[str]]] = set()
+        end = time.monotonic() + DISK_PATIENCE
+        try:
+            while load.refused == before and time.monotonic() < end:
+                sending.add(asyncio.create_task(load.canary(self._enterprise, DRAFT, self._ground.doors)))
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(fault.seconds)
+        finally:
+            await asyncio.to_thread(disk.empty)
+            await asyncio.gather(*sending)
+        return f"{disk.how}, {fault.seconds:.0f} s", load.refused > before and load.broken == broken
+
     async def _refusals(self) -> int:
         connection = await asyncpg.connect(self._ground.database.dsn, timeout=10)
         try:
             return int(await connection.fetchval(REFUSALS))
         finally:
             await connection.close()
+
+
+async def _hold(ways: Sequence[Way], fault: Fault) -> tuple[str, bool]:
+    """One direction of all of them, for a while; then they are cut, or what was held arrives late."""
+    gates = [way.to_server if fault.coin else way.to_client for way in ways]
+    held = sum(way.held for way in ways)
+    for gate in gates:
+        gate.clear()
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        for way, gate in zip(ways, gates, strict=True):
+            if fault.number % 2:
+                way.cut()
+            gate.set()
+    where = "to the server" if fault.coin else "to the process"
+    then = "cut" if fault.number % 2 else "late"
+    return f"{where}, {fault.seconds:.0f} s, then {then}", sum(way.held for way in ways) > held

@@ -4,10 +4,12 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,15 +24,20 @@ from adapters.postgres.migrate import migrate
 from adapters.postgres.pool import connect
 from gateway import keyfile
 from gateway.dev_kafka.cluster import Kafka
+from ops.storm.disk import Disk
 from ops.storm.fleet import Fleet, Slot
 from ops.storm.paper import Printer, Spool
-from ops.storm.proxy import Way
+from ops.storm.plan import ROLES, Kind
+from ops.storm.proxy import Unread, Way
 from simulators.erp.client import Operator
 from simulators.erp.enterprises import Enterprise
 from simulators.erp.onboarding import onboard, wallet
 
 FLEET: Mapping[str, int] = {"intake": 2, "turn": 2, "relay": 2, "render": 2, "print": 2, "customs": 1}
 """Processes of each role. The customs' ledger is one file of one process."""
+
+DATABASE = 16 << 10
+"""MiB of the database's disk: it grows as it is used, and a release needs several GiB."""
 
 
 @dataclass(slots=True)
@@ -47,15 +54,28 @@ class Ground:
     spool: Spool = field(init=False)
     printer: Printer = field(init=False)
     ways: dict[str, Way] = field(init=False, default_factory=dict)
+    """Process -> its way to the database."""
+    detours: dict[str, list[Way]] = field(init=False, default_factory=dict)
+    """The first process of a role -> its ways to the brokers; the others go straight."""
+    disk: Disk = field(init=False)
+    """Of the database's tables and indexes, where one can be had; its write-ahead log is elsewhere."""
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
         self.database = Embedded(self.folder / "postgres")
-        self.kafka = Kafka(self.folder / "kafka", nodes=self.brokers, die_with_parent=True) if self.brokers else None
+        self.disk = Disk(self.database.data / "base", DATABASE, self.folder / "database.img")
+        self.kafka = None
+        if self.brokers:
+            detours = len(self._detoured)
+            self.kafka = Kafka(self.folder / "kafka", nodes=self.brokers, detours=detours, die_with_parent=True)
         self.spool = Spool(self.folder / "spool")
         self.printer = Printer(self.spool.folder, self.folder / "printer.jsonl")
         self.fleet = Fleet(())
+
+    @property
+    def _detoured(self) -> list[str]:
+        return [f"{role}-1" for role in ROLES[Kind.DETOUR] if role in self.roles]
 
     @property
     def data(self) -> Path:
@@ -77,6 +97,7 @@ class Ground:
             await declare(connection)
         finally:
             await connection.close()
+        await asyncio.to_thread(self._move_tables)
         if self.kafka is not None:
             await kafka_topics.apply(Cluster(self.kafka.bootstrap), kafka_topics.declared())
         self.spool.open()
@@ -91,6 +112,11 @@ class Ground:
                 continue
             self.ways[name] = way = Way(self._to_database)
             await way.open()
+            if self.kafka is not None and name in self._detoured:
+                places = self.kafka.detour(self._detoured.index(name))
+                self.detours[name] = [Way(partial(_to_port, one.listener), one.proxy, Unread) for one in places]
+                for detour in self.detours[name]:
+                    await detour.open()
             slots.append(self._slot(name, way))
         keyfile.read_or_make(self.data / "operator.key")
         keyfile.read_or_make(self.data / "master.key")
@@ -120,12 +146,13 @@ class Ground:
     async def close(self) -> None:
         """Everything ended, whatever it was at."""
         await self.fleet.close()
-        for way in self.ways.values():
+        for way in (*self.ways.values(), *(way for some in self.detours.values() for way in some)):
             await way.close()
         if self.kafka is not None:
             self.kafka.resume()
             await asyncio.to_thread(self.kafka.stop)
         await asyncio.to_thread(self.database.stop)
+        self.disk.close()
         self.printer.stop()
         self.spool.close()
 
@@ -136,16 +163,40 @@ class Ground:
             "ORIGIN_DATABASE_URL": f"postgresql://origin@127.0.0.1:{way.port}/origin?sslmode=disable",
         }
         if self.kafka is not None:
-            environment["ORIGIN_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
+            detours = ",".join(f"127.0.0.1:{way.port}" for way in self.detours.get(name, ()))
+            environment["ORIGIN_KAFKA_BOOTSTRAP"] = detours or self.kafka.bootstrap
             environment["ORIGIN_KAFKA_SESSION_SECONDS"] = str(self.session)
             if name.endswith("-1"):  # both ways of membership: with a name of its own, and without
                 environment["ORIGIN_KAFKA_INSTANCE"] = name
         piped = name.startswith("print") and not self.spool.mounted
         return Slot(name, self.folder / "logs", environment, piped=piped)
 
+    def _move_tables(self) -> None:
+        """The tables onto the disk of their own, if it can be had: where a page finds no room there, a statement fails
+        and the server stays. (A full disk of the write-ahead log ends the server: that is another fault, its kill.)"""
+        base, aside = self.disk.folder, self.disk.folder.with_name("base.aside")
+        self.database.stop()
+        owner = base.stat()
+        base.rename(aside)
+        base.mkdir(mode=0o700)
+        os.chown(base, owner.st_uid, owner.st_gid)
+        self.disk.open()
+        if self.disk.mounted:
+            subprocess.run(["cp", "-a", f"{aside}/.", str(base)], check=True)
+            base.chmod(0o700)
+            shutil.rmtree(aside)
+        else:
+            base.rmdir()
+            aside.rename(base)
+        self.database.start()
+
     async def _to_database(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         path = self.database.sockets / f".s.PGSQL.{postmaster.PORT}"
         return await asyncio.open_unix_connection(str(path))
+
+
+async def _to_port(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port)
 
 
 def clear(folder: Path) -> None:
@@ -155,6 +206,7 @@ def clear(folder: Path) -> None:
         if old.pid is not None:
             old.start()
             old.stop()
+        Disk(old.data / "base", 0).close()
         Spool(folder / "spool").close()
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

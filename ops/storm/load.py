@@ -104,8 +104,8 @@ class Load:
         self._pause, self._next = (1 / rate if rate else 0.0), 0.0
         self._released = 0
         self._canaries = count(1)
-        self.taken = self.answered = self.retries = self.broken = self.open = 0
-        """Parcels begun, answered; tries without an answer; answers 5xx other than 503; certificates on their way."""
+        self.taken = self.answered = self.retries = self.refused = self.broken = self.open = 0
+        """Parcels begun, answered; tries without an answer; answers 503, and other 5xx; certificates on their way."""
 
     def release(self, up_to: int) -> None:
         """So many may be sent, all in all."""
@@ -207,6 +207,7 @@ class Load:
         except (httpx.TransportError, orjson.JSONDecodeError):
             return None
         if response.status_code >= 500:
+            self.refused += response.status_code == 503
             self.broken += response.status_code != 503
             return None
         self._ledger.write(sent, response.status_code, said)

@@ -8,12 +8,13 @@ import contextlib
 import hashlib
 import os
 import resource
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
+
+from ops.storm.disk import Disk
 
 SIZE = 48
 """MiB of the tmpfs. The printer empties it all the time."""
@@ -27,21 +28,22 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.mounted = False
+        self._disk = Disk(folder, SIZE)
 
     def open(self) -> None:
         """The folder; on a disk of its own if that can be had."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.close()  # of a run that was killed
-        if os.geteuid() == 0:
-            command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m,mode=700", "storm-spool", str(self.folder)]
-            with contextlib.suppress(OSError):
-                self.mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self._disk.open()
+
+    @property
+    def mounted(self) -> bool:
+        """It is on a disk of its own."""
+        return self._disk.mounted
 
     @property
     def how(self) -> str:
         """How it becomes full."""
-        return f"tmpfs of {SIZE} MiB" if self.mounted else "RLIMIT_FSIZE of the print processes (no mount without root)"
+        return self._disk.how if self.mounted else "RLIMIT_FSIZE of the print processes (no mount without root)"
 
     def fill(self, pids: Sequence[int]) -> None:
         """No file fits any more. `pids`: of the print processes."""
@@ -49,9 +51,7 @@ class Spool:
             for pid in pids:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (LITTLE, resource.RLIM_INFINITY))
             return
-        with contextlib.suppress(OSError), self._ballast.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(1 << 16))
+        self._disk.fill()
 
     def empty(self, pids: Sequence[int]) -> None:
         """There is room again."""
@@ -60,17 +60,11 @@ class Spool:
                 with contextlib.suppress(ProcessLookupError):
                     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             return
-        self._ballast.unlink(missing_ok=True)
+        self._disk.empty()
 
     def close(self) -> None:
         """The disk is given back."""
-        if os.geteuid() == 0 and os.path.ismount(self.folder):
-            subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)
-        self.mounted = False
-
-    @property
-    def _ballast(self) -> Path:
-        return self.folder / ".ballast"
+        self._disk.close()
 
 
 class Printer:

@@ -15,8 +15,10 @@ class Kind(StrEnum):
     DATABASE = "postmaster kill -9"
     BROKER = "broker kill -9"
     COMMIT = "cut after COMMIT was sent"
-    PARTITION = "one-way partition"
-    DISK = "full disk"
+    PARTITION = "one-way partition from the database"
+    DETOUR = "one-way partition from the broker"
+    DISK = "full disk of the spool"
+    DATA = "full disk of the database"
 
 
 WEIGHTS: Mapping[Kind, float] = {
@@ -25,8 +27,10 @@ WEIGHTS: Mapping[Kind, float] = {
     Kind.DATABASE: 7,
     Kind.BROKER: 7,
     Kind.COMMIT: 6,
-    Kind.PARTITION: 7,
+    Kind.PARTITION: 4,
+    Kind.DETOUR: 3,
     Kind.DISK: 1,
+    Kind.DATA: 1,
 }
 """The share of each kind among the faults after the first round, in which each kind strikes once."""
 ROLES: Mapping[Kind, Sequence[str]] = {
@@ -34,8 +38,11 @@ ROLES: Mapping[Kind, Sequence[str]] = {
     Kind.PAUSE: ("turn", "relay", "intake", "render", "print"),
     Kind.COMMIT: ("turn", "intake"),
     Kind.PARTITION: ("turn", "relay", "intake", "render", "print"),
+    Kind.DETOUR: ("turn", "relay", "render", "print"),
 }
 """Whom a kind strikes, in turn: roles that commit often where a commit is waited for."""
+OF_KAFKA = frozenset({Kind.BROKER, Kind.DETOUR})
+"""Kinds that need a broker."""
 BEYOND = 2.0
 """Seconds a pause is longer than the session."""
 
@@ -66,10 +73,13 @@ def schedule(
     """
     random = Random(f"storm/{seed}")  # noqa: S311 (a schedule, not a secret)
     names = list(fleet)
-    possible = [kind for kind in Kind if kind in set(kinds) and (brokers or kind is not Kind.BROKER)]
+    possible = [kind for kind in Kind if kind in set(kinds) and (brokers or kind not in OF_KAFKA)]
     first = random.sample(possible, len(possible))
     drawn = random.choices(possible, [WEIGHTS[kind] for kind in possible], k=max(0, count - len(first)))
-    turns = {kind: _in_turn(random, names, roles) for kind, roles in ROLES.items()}
+    first_ones = [name for name in names if name.endswith("-1")]  # a fault proxy stands before these
+    turns = {
+        kind: _in_turn(random, first_ones if kind is Kind.DETOUR else names, roles) for kind, roles in ROLES.items()
+    }
     found = []
     for number, kind in enumerate((first + drawn)[:count], 1):
         if kind is Kind.BROKER:
@@ -81,6 +91,8 @@ def schedule(
         seconds = {
             Kind.PAUSE: session + BEYOND,
             Kind.PARTITION: random.uniform(2.0, session + 4.0),
+            Kind.DETOUR: random.uniform(2.0, session + 4.0),
+            Kind.DATA: random.uniform(2.0, session),
             Kind.BROKER: random.choice((0.0, 0.0, 2.0, session)),
         }.get(kind, 0.0)
         found.append(Fault(number, kind, target, seconds, random.uniform(0.1, 0.6), random.random() < 0.5))

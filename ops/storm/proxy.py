@@ -1,7 +1,7 @@
-"""The way of one process to PostgreSQL, with a hand on it: hold one direction, cut, cut after COMMIT was sent.
+"""The way of one process to a neighbour, with a hand on it: hold one direction, cut, cut after COMMIT was sent.
 
-It reads the frontend protocol only as far as it must: to know that a simple query COMMIT passes, or the Sync behind a
-statement that is a transaction of its own (`WHOLE`).
+To PostgreSQL it reads the frontend protocol only as far as it must: to know that a simple query COMMIT passes, or the
+Sync behind a statement that is a transaction of its own (`WHOLE`). What goes to Kafka is not read at all.
 """
 
 import asyncio
@@ -70,6 +70,14 @@ class Frontend:
         return False
 
 
+class Unread:
+    """A protocol of which nothing need be known."""
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bool]]:
+        """All of it."""
+        yield data, False
+
+
 @dataclass(eq=False, slots=True)
 class _Line:
     client: asyncio.StreamWriter
@@ -84,10 +92,12 @@ class _Line:
 
 @dataclass(slots=True)
 class Way:
-    """One process's way to the database: a loopback port of its own."""
+    """One process's way to a neighbour: a loopback port of its own."""
 
     connect: Connect
     port: int = 0
+    """0: any free one."""
+    speaks: Callable[[], Frontend | Unread] = Frontend
     commits: int = 0
     """Seen so far."""
     held: int = 0
@@ -105,7 +115,7 @@ class Way:
         """Listen."""
         self.to_server.set()
         self.to_client.set()
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, limit=1 << 20)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, limit=1 << 20)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -163,7 +173,7 @@ class Way:
             self._lines = {one for one in self._lines if one.client is not writer}
 
     async def _forth(self, reader: asyncio.StreamReader, line: _Line) -> None:
-        frontend = Frontend()
+        frontend = self.speaks()
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 for piece, commit in frontend.feed(data):

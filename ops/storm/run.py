@@ -72,10 +72,12 @@ class Storm:
         if not plan.brokers:
             names = [name for name in names if not name.startswith("relay")]
         session = plan.session if plan.brokers else LEASE
-        faults = schedule(plan.seed, plan.faults, names, session=session, brokers=plan.brokers, kinds=plan.kinds)
         try:
             self._say("database, broker and spool")
             await self._ground.open()
+            kinds = [kind for kind in plan.kinds if kind is not Kind.DATA or self._ground.disk.mounted]
+            left_out = [f"{kind} (only root mounts one)" for kind in plan.kinds if kind not in kinds]
+            faults = schedule(plan.seed, plan.faults, names, session=session, brokers=plan.brokers, kinds=kinds)
             evidence = Evidence(endings=endings(scenarios()), ready=plan.ready)
             async with self._raging(evidence) as load:
                 try:
@@ -106,6 +108,7 @@ class Storm:
             missing=never([fault.kind for fault in faults], self._struck) + [n for n, t in receipts.items() if not t],
             verdicts=verdicts,
             told={
+                "kinds of fault left out": left_out,
                 "tries of clients without an answer": load.retries,
                 "answers 5xx but 503": load.broken,
                 "processes that ended by themselves": sum(s.ended_by_itself for s in self._ground.fleet.slots.values()),
