@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway import logs
 from gateway.cli_common import FAULTY, JsonOption, dump, example, hint, say, show
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def simulate(
     from simulators.simulation.run import Summary, outcomes
     from simulators.simulation.run import simulate as one
 
+    logs.configure("error")  # what the parts say in their worlds is no news here
     summary = Summary(seed)
     if trace or steps is None:
         outcome = one(seed, traced=trace)

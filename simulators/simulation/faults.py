@@ -57,6 +57,7 @@ class Fault(StrEnum):
     RESENT = "declaration sent to customs again"
     CORRECTED = "returned certificate corrected"
     SAME_AGAIN = "declaration sent again"
+    ANSWERED_AGAIN = "declaration on the bus answered again"
 
 
 AT: dict[str, tuple[Fault, ...]] = {
@@ -82,6 +83,7 @@ AT: dict[str, tuple[Fault, ...]] = {
         Fault.PUBLISH_TWICE,
         Fault.PUBLISH_TWICE,
     ),
+    "erp.publish": (Fault.BUS_REFUSED, Fault.PUBLISH_UNKNOWN, Fault.PUBLISH_TWICE),
     "http.request": (Fault.REQUEST_LOST,),
     "http.answer": (Fault.ANSWER_LOST,),
     "printer.submit": (

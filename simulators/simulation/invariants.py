@@ -21,8 +21,9 @@ from gateway.runtime.history import STATUS
 from gateway.runtime.inputs import FROM_STRANGERS, timer_input
 from gateway.runtime.turn import LISTENS
 from gateway.storage import Stored, Timer
+from simulators.simulation.bus_way import answered, answers, submitted
 from simulators.simulation.customs import APPROVED, RETURNED
-from simulators.simulation.people import Books
+from simulators.simulation.people import CLIENTS, Books
 from simulators.simulation.roles import House
 
 PRINTED = {"confirmed", "misprinted"}
@@ -119,6 +120,24 @@ def due_dates_kept(scene: Scene) -> Iterator[str]:
         scene.checked["I1"] += 1
         if tables.timers.get(key) != timer and timer_input(timer).message_id not in tables.inbox:
             yield f"the due date {timer.about} of {key[0]} is gone and was never handled"
+
+
+def answered_on_the_bus(scene: Scene) -> Iterator[str]:
+    """I1: what a client wrote on its topic is answered, again with the same bytes, and in the order it was written."""
+    for client in CLIENTS:
+        told: dict[tuple[int, int], set[bytes]] = defaultdict(set)
+        last: dict[int, int] = {}
+        for answer in answers(scene.house.broker, client):
+            partition, offset = answered(answer)
+            if (partition, offset) not in told and offset < last.get(partition, 0):
+                yield f"{client.id}: record {offset} of partition {partition} was answered after {last[partition]}"
+            last[partition] = max(offset, last.get(partition, 0))
+            told[partition, offset].add(answer.body)
+        for record in submitted(scene.house.broker, client):
+            scene.checked["I1 bus"] += 1
+            bodies = told[record.partition, record.offset]
+            if len(bodies) != 1:
+                yield f"{client.id}: record {record.offset} of partition {record.partition} got {len(bodies)} answers"
 
 
 def one_number(scene: Scene) -> Iterator[str]:
@@ -282,6 +301,7 @@ def chain_holds(scene: Scene) -> Iterator[str]:
 CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "I1": nothing_lost,
     "I1 due dates": due_dates_kept,
+    "I1 bus": answered_on_the_bus,
     "I2": one_number,
     "I4": printed_once,
     "I5": doubts_have_reasons,

@@ -21,6 +21,7 @@ from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.turn import NotHandled
 from gateway.storage import Collision
+from simulators.simulation.bus_way import Producer
 from simulators.simulation.faults import Fault
 from simulators.simulation.printer import Tray
 from simulators.simulation.store import Database
@@ -29,9 +30,9 @@ from simulators.simulation.world import Lost, Process, World
 T = TypeVar("T")
 ENTERPRISE = "91330299MA9XYD0C2A"
 CLIENTS = (Client("erp-1", ENTERPRISE), Client("erp-2", ENTERPRISE, prefix="A", prints_itself=False))
-DRAFTS, TWICE, AT_ONCE, OWN_NUMBERS, FOLDERS = 0.15, 0.2, 0.2, 0.15, 0.3
+DRAFTS, TWICE, AT_ONCE, OWN_NUMBERS, FOLDERS, ON_BUS = 0.15, 0.2, 0.2, 0.15, 0.3, 0.3
 """Shares of declarations that start as a draft, are sent again later, are sent twice at once, bring a number, come
-without a key."""
+without a key; and of all that is sent, what comes by the bus."""
 MOST_CORRECTIONS = 2
 
 
@@ -71,8 +72,11 @@ class Books:
 class People:
     """Enterprises and the operator; they never crash, they only wait."""
 
-    def __init__(self, world: World, database: Database, tray: Tray, doors: tuple[str, ...]) -> None:
+    def __init__(
+        self, world: World, database: Database, tray: Tray, doors: tuple[str, ...], producer: Producer
+    ) -> None:
         self.books = Books()
+        self._producer = producer
         self._world = world
         self._database = database
         self._tray = tray
@@ -98,9 +102,9 @@ class People:
         key = None if dice.random() < FOLDERS else f"key-{serial}"
         body = self._body(serial, 1, applies=applies, number=own)
         hands = 2 if dice.random() < AT_ONCE else 1
-        answers = await asyncio.gather(*(self._submit(client, body, key) for _ in range(hands)))
+        answers = await asyncio.gather(*(self._submit(serial, client, body, key) for _ in range(hands)))
         if dice.random() < TWICE:
-            answers.append(await self._submit(client, body, dice.choice((key, f"other-{serial}"))))
+            answers.append(await self._submit(serial, client, body, dice.choice((key, f"other-{serial}"))))
         if len(answers) > 1:
             self._world.faults.count(Fault.SAME_AGAIN)
         content = answers[0].content
@@ -117,7 +121,11 @@ class People:
         self.books.busy -= 1
         await self._follow(promise)
 
-    async def _submit(self, client: Client, body: bytes, key: str | None) -> Answer:
+    async def _submit(self, serial: int, client: Client, body: bytes, key: str | None) -> Answer:
+        """By HTTP, or by the bus: the door is the same."""
+        if self._world.dice.random() < ON_BUS:
+            return await self._producer.submit(client, body, f"SO-{serial}", key)
+
         async def work(process: Process) -> Answer:
             answer: Answer = await process.parts["door"].submit(
                 Submission(client, "application/json", body, "http", key)
@@ -164,7 +172,7 @@ class People:
 
     async def _correct(self, promise: Promise, revision: int) -> None:
         body = self._body(promise.serial, revision, applies=True, number=promise.number)
-        answer = await self._submit(promise.client, body, f"correction-{promise.serial}-{revision}")
+        answer = await self._submit(promise.serial, promise.client, body, f"correction-{promise.serial}-{revision}")
         if answer.verdict is Verdict.ACCEPTED:
             self._world.faults.count(Fault.CORRECTED)
             promise.revisions[revision] = self._invoice(promise.serial, revision)

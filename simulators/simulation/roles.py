@@ -11,6 +11,7 @@ from uuid import UUID
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
 from gateway.core.decision import Event
 from gateway.core.messages import Incoming, PrintJob, RenderJob
@@ -28,8 +29,10 @@ from renderers.layout import RenderRefused
 from renderers.worker import JOBS as RENDER_JOBS
 from renderers.worker import RenderRoom
 from simulators.simulation.bus import SimulatedBus, SimulatedConsumer, SimulatedLog
+from simulators.simulation.bus_way import BusClients, Producer, Unwatched
 from simulators.simulation.customs import Register, SimulatedCustoms
 from simulators.simulation.faults import Fault
+from simulators.simulation.people import CLIENTS
 from simulators.simulation.printer import SimulatedPrinter, Tray
 from simulators.simulation.store import Database, SimulatedFiles, SimulatedStore
 from simulators.simulation.world import SESSION, Process, World
@@ -38,6 +41,8 @@ TICK = 1.0
 """Seconds between two looks at the due dates when none has come."""
 SMALL = 3
 """Records in one poll of a turn: a backlog of so many already makes it begin a batch before the last one is done."""
+LOOK = 20.0
+"""Seconds between two looks for clients that come to the bus; here nobody does."""
 INTAKES = ("intake-1", "intake-2")
 SPOOL, OTHER = "print-1", "print-2"
 PROCESSES = (*INTAKES, "turn-1", "turn-2", "render-1", "render-2", SPOOL, OTHER, "customs-1")
@@ -206,6 +211,8 @@ class Kit:
 
     log: type[SimulatedLog] = SimulatedLog
     consumer: Any = SimulatedConsumer
+    intake_consumer: Any = SimulatedConsumer
+    """Of the bus as a way in."""
     store: type[SimulatedStore] = SimulatedStore
     files: type[SimulatedFiles] = SimulatedFiles
     claims: type[WatchedClaims] = WatchedClaims
@@ -228,6 +235,7 @@ class House:
     log: SimulatedLog = field(init=False)
     broker: SimulatedLog = field(init=False)
     database: Database = field(init=False)
+    producer: Producer = field(init=False)
     tray: Tray = field(default_factory=Tray)
     register: Register = field(default_factory=Register)
     bugs: Bugs = field(init=False)
@@ -240,6 +248,7 @@ class House:
         self.log = self.kit.log(self.world)
         self.broker = SimulatedLog(self.world) if self.relayed else self.log
         self.database = Database(self.log.append)
+        self.producer = Producer(self.world, self.broker, CLIENTS)
         self.bugs = Bugs(self.world)
         self.dialects = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
 
@@ -278,7 +287,22 @@ class House:
         door = Door(store, self.dialects, self.checks, self.codec, process, lambda text: frozenset())
         process.parts["door"] = door
         self._a_turn(process)
-        return [door.run()]
+
+        async def there() -> frozenset[str]:
+            return frozenset(topic for topic, _ in self.broker.records)
+
+        on_bus = BusIntake(
+            SimulatedBus(self.broker, process, self.kit.intake_consumer),
+            door,
+            BusClients(store, CLIENTS),
+            MemoryDeadLetters(store),
+            process,
+            Unwatched(),
+            Told(self.world),
+            there,
+            look=LOOK,
+        )
+        return [door.run(), on_bus.run()]
 
     def _turn(self, process: Process) -> Sequence[Coroutine[Any, Any, Any]]:
         turn = self._a_turn(process)

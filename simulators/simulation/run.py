@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.core.decision import EventKind
+from simulators.simulation.bus_way import answered, answers
 from simulators.simulation.faults import Fault
 from simulators.simulation.invariants import Scene, Violation, violations
 from simulators.simulation.loop import SimulatedLoop, Stuck
-from simulators.simulation.people import People, wish
+from simulators.simulation.people import CLIENTS, People, wish
 from simulators.simulation.roles import INTAKES, House, Kit
 from simulators.simulation.world import SESSION, World
 
@@ -119,11 +120,15 @@ def _count_told(scene: Scene) -> None:
             faults.count(Fault.OVERDUE)
         if stored.event.kind is EventKind.RESENT:
             faults.count(Fault.RESENT)
+    for client in CLIENTS:
+        times = Counter(answered(record) for record in answers(scene.house.broker, client))
+        if any(count > 1 for count in times.values()):
+            faults.count(Fault.ANSWERED_AGAIN)
 
 
 async def _life(scene: Scene) -> None:
     house, world = scene.house, scene.house.world
-    people = People(world, house.database, house.tray, INTAKES)
+    people = People(world, house.database, house.tray, INTAKES, house.producer)
     scene.books = people.books
     for log in house.logs:
         world.loop.create_task(log.watch())

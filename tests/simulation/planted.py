@@ -110,6 +110,16 @@ async def gives_up(
     await consume(bus, group, topics, work, observer, max_records=max_records)
 
 
+class AnsweredLater(SimulatedConsumer):
+    """Acknowledges what clients wrote when it reads it: before the answers are published."""
+
+    async def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        records = await super().poll(max_records, timeout)
+        with contextlib.suppress(Fenced):
+            await self.commit(positions(records))
+        return records
+
+
 class NoLease(SimulatedConsumer):
     """Every member reads everything."""
 
@@ -349,6 +359,7 @@ class LastVerdictCounts(BuggyTurn):
 PLANTED: Mapping[str, Planted] = {
     "acknowledged before it was committed": Planted("I1", Kit(consume=acknowledge_first)),
     "the whole poll acknowledged although a part failed": Planted("I1", Kit(consume=acknowledge_the_poll)),
+    "a client's records acknowledged before they are answered": Planted("I1 bus", Kit(intake_consumer=AnsweredLater)),
     "log offsets from a sequence": Planted("I1", Kit(log=SequenceLog, consumer=HighWater)),
     "a due date settled before it was handled": Planted("I1 due dates", Kit(store=HastyTimers), seeds=300),
     "log written in another transaction than the state": Planted("I8", Kit(store=TornStore)),
