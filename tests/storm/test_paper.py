@@ -11,6 +11,7 @@ import pytest
 
 from adapters.printers.spool import SpoolPrinter
 from gateway.ports import PrintRefused
+from ops.storm.disk import Disk
 from ops.storm.paper import Printer, Spool
 
 FILE = b"%PDF-1.7 " + b"x" * 100_000
@@ -76,3 +77,23 @@ def test_on_a_disk_of_its_own_the_spool_refuses_and_takes_again(tmp_path: Path) 
     finally:
         spool.close()
     assert not os.path.ismount(spool.folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_large_disk_is_full_at_once_and_takes_again(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    disk = Disk(folder, 16 << 10, tmp_path / "image")
+    disk.open()
+    try:
+        if not disk.how.startswith("ext4"):
+            pytest.skip("no loop devices in this container")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            (folder / "file").write_bytes(FILE)
+        disk.empty()
+        (folder / "file").write_bytes(FILE)
+        assert (tmp_path / "image").stat().st_blocks * 512 < 1 << 30, "a sparse file stays one"
+    finally:
+        disk.close()
+    assert not os.path.ismount(folder)

@@ -24,22 +24,25 @@ def test_each_kind_strikes_as_soon_as_there_are_enough_faults() -> None:
         assert {fault.kind for fault in schedule(seed, len(Kind), FLEET, session=6, brokers=1)} == set(Kind)
 
 
-def test_without_kafka_no_broker_is_killed() -> None:
+def test_without_kafka_no_broker_is_killed_or_cut_off() -> None:
     faults = schedule(1, 200, FLEET, session=6, brokers=0)
-    assert {fault.kind for fault in faults} == set(Kind) - {Kind.BROKER}
+    assert {fault.kind for fault in faults} == set(Kind) - {Kind.BROKER, Kind.DETOUR}
 
 
 def test_a_release_kills_every_role_and_pauses_longer_than_the_session() -> None:
     faults = schedule(Random(3).randrange(1000), 400, FLEET, session=6, brokers=1)
-    for kind in (Kind.KILL, Kind.PAUSE, Kind.PARTITION):
+    for kind in (Kind.KILL, Kind.PAUSE, Kind.PARTITION, Kind.DETOUR):
         assert {role_of(fault.target) for fault in faults if fault.kind is kind} == set(ROLES[kind])
     assert all(fault.seconds > 6 for fault in faults if fault.kind is Kind.PAUSE)
+    assert all(fault.target.endswith("-1") for fault in faults if fault.kind is Kind.DETOUR), (
+        "the proxy is before these"
+    )
     assert {fault.target for fault in faults if fault.kind is Kind.KILL} == set(FLEET)
 
 
 def test_a_kind_that_never_struck_is_told() -> None:
-    struck = [Struck("kill -9", "turn-1", "", True, 1.0), Struck("full disk", "", "", False, 1.0)]
-    assert never(["full disk", "kill -9", "kill -9"], struck) == ["full disk"]
+    struck = [Struck("kill -9", "turn-1", "", True, 1.0), Struck("full disk of the spool", "", "", False, 1.0)]
+    assert never(["full disk of the spool", "kill -9", "kill -9"], struck) == ["full disk of the spool"]
 
 
 def test_the_same_seed_is_the_same_load_with_the_share_of_paper_asked_for() -> None:

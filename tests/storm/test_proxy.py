@@ -1,14 +1,20 @@
-"""The proxy on a real PostgreSQL: it lets everything through, and what it cuts and holds is what it says."""
+"""The proxy before a real PostgreSQL and a real Kafka: what it holds and cuts is what it says, all else passes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 
-from ops.storm.proxy import Frontend, Way
+from adapters.bus import kafka_topics
+from adapters.bus.kafka_client import Cluster
+from adapters.bus.topics import Topics
+from gateway.dev_kafka.cluster import Kafka
+from ops.storm.proxy import Frontend, Unread, Way
 
 TABLE = "CREATE TABLE IF NOT EXISTS origin.storm_test (n int)"
 
@@ -112,3 +118,26 @@ def test_commits_are_seen_however_the_stream_is_cut(said: Sequence[bytes], commi
     pieces = [piece for at in range(0, len(stream), chunk) for piece in frontend.feed(stream[at : at + chunk])]
     assert b"".join(piece for piece, _ in pieces) == stream
     assert sum(commit for _, commit in pieces) == commits
+
+
+async def test_a_broker_sends_the_clients_of_a_detour_to_its_proxy(tmp_path: Path) -> None:
+    # given a broker with a listener of which only the proxy knows
+    with Kafka(tmp_path / "kafka", detours=1, die_with_parent=True) as kafka:
+        ((listener, port),) = kafka.detour(0)
+        way = Way(lambda: asyncio.open_connection("127.0.0.1", listener), port, Unread)
+        await way.open()
+        await kafka_topics.apply(Cluster(kafka.bootstrap), kafka_topics.plain(Topics({"storm.test": 1})))
+        async with AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{port}") as producer:
+            await producer.send_and_wait("storm.test", b"1")
+            # when one direction is held
+            way.to_server.clear()
+            sent = asyncio.create_task(producer.send_and_wait("storm.test", b"2"))
+            await asyncio.sleep(0.5)
+            assert not sent.done()
+            assert way.held
+            # then it arrives late, and the others' way is another one
+            async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as other:
+                await other.send_and_wait("storm.test", b"3")
+            way.to_server.set()
+            await sent
+        await way.close()
