@@ -178,7 +178,10 @@ class BusIntake:
     def _enter(self, record: Record, client: Client | None) -> asyncio.Future[Answer] | Answer | Exception:
         """Submitted; or the answer already, or our bug."""
         try:
-            return self._door.enter(submission(record, client))
+            entered = self._door.enter(submission(record, client))
+            if isinstance(entered, asyncio.Future):
+                entered.add_done_callback(_looked_at)
+            return entered
         except Refused as refusal:
             return Answer.refused(refusal.faults, Heads(record).echo("origin-reference"))
         except Exception as error:  # one that the database's absence breaks, too: raised when all have ended
@@ -259,3 +262,9 @@ class BusIntake:
 
     def _letter(self, record: Record, trouble: Unreadable) -> DeadLetter:
         return letter(record, trouble, GROUP, self._clock.now())
+
+
+def _looked_at(answer: asyncio.Future[Answer]) -> None:
+    """The first that fails speaks for its batch; of the others nobody asks any more."""
+    if not answer.cancelled():
+        answer.exception()

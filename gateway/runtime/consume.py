@@ -144,7 +144,8 @@ class _Reader:
     async def _given_up(self) -> None:
         """Waits for the end of what is under way, whatever it is: what comes again must not meet itself."""
         while self._rounds:
-            await self._rounds.popleft().well()
+            await self._rounds[0].well()
+            self._rounds.popleft()  # not before: who is cancelled here must still find it, to end it
 
     async def _end(self) -> None:
         """Nothing is left running."""

@@ -1,6 +1,7 @@
 """The bus as a way in, on memory: what is answered, in which order, and what never stops a partition."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import orjson
@@ -188,6 +189,21 @@ async def test_what_can_not_be_judged_now_is_not_answered_and_comes_again() -> N
     with pytest.raises(Unavailable):
         await post.handle()
     assert post.answers() == [], "nothing is answered that is not acknowledged after it"
+
+
+async def test_a_database_that_goes_away_under_many_of_them_is_told_once() -> None:
+    """Found by the simulation: nobody had looked at the trouble of the others, and each was told as a bug of ours."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    post = Post()
+    post.house.store.away = True
+    for number in range(3):
+        post.send(document(invoice_no=str(number)))
+    with pytest.raises(Unavailable):
+        await post.handle()
+    del post
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_whole_poll_is_submitted_at_once_and_answered_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

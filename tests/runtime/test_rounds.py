@@ -143,6 +143,27 @@ async def test_a_round_that_fails_before_it_lets_the_next_begin_is_alone_with_it
     assert line.done == list(range(12))
 
 
+async def test_who_is_ended_while_it_waits_for_what_gave_up_leaves_nothing_running() -> None:
+    """Found by the simulation: a round that nobody ended held its locks for ever."""
+    line = Line(12, lambda step, first: Unavailable("away") if (step, first) == ("write", 0) else None)
+
+    async def stands_still(step: str, records: Sequence[Record]) -> None:
+        if step == "think" and int(records[0].body) == 4:
+            await asyncio.Event().wait()
+        await Line._pass(line, step, records)
+
+    line._pass = stands_still  # type: ignore[method-assign]
+    task = line.start()
+    async with asyncio.timeout(10):
+        while "Unavailable at write 0" not in line.met:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert line.under_way == 0
+
+
 async def test_an_error_of_ours_that_comes_again_ends_the_worker() -> None:
     line = Line(12, lambda step, first: ZeroDivisionError() if first == 4 and step in ("think", "alone") else None)
     with pytest.raises(ZeroDivisionError):
