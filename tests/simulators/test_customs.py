@@ -19,7 +19,7 @@ from renderers import layout_xml
 from simulators.customs.ledger import Ledger
 from simulators.customs.scenarios import load
 from simulators.customs.simulator import CustomsSimulator
-from tests.simulators.conftest import IDS, HandClock, Harness
+from tests.simulators.conftest import IDS, Harness
 
 PAST_ALL = 6.0
 """Seconds after which every scenario is over."""
@@ -252,8 +252,8 @@ class FlakyBus:
 async def test_a_bus_that_was_away_gets_every_answer(harness: Harness, example: Declaration) -> None:
     await harness.declare(example)
     bus = FlakyBus(harness)
-    customs = CustomsSimulator(bus, HandClock(harness.clock.at.replace(hour=3)))  # type: ignore[arg-type]
-    answers = await harness.run(customs, 50.0)
+    customs = CustomsSimulator(bus, harness.clock)  # type: ignore[arg-type]
+    answers = await harness.run(customs, PAST_ALL)
     assert bus.failures == 0
     assert {fields(r, "RepType")[0] for r in answers if fields(r, "RepType")} == {"2", "5"}
     assert not await harness.outstanding()
