@@ -23,6 +23,9 @@ from gateway.dev_kafka.cluster import Kafka
 from gateway.ports import Fenced, Record, Unavailable
 from tests.contract.bus_suite import bodies, ends, numbered, take
 from tests.contract.kafka_harness import KafkaHarness
+from tests.fixtures_kafka import BROKER_GOES_AWAY
+
+pytestmark = BROKER_GOES_AWAY
 
 WAIT = 2.0
 """Seconds until a call gives up, here."""

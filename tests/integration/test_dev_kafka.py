@@ -1,7 +1,6 @@
 """The brokers that tests and the storm run on: what they survive, whom they let in, and that they end."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -30,6 +29,9 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from gateway.dev_kafka.node import Node
+from tests.fixtures_kafka import BROKER_GOES_AWAY
+
+pytestmark = BROKER_GOES_AWAY
 node = Node(1, Path(sys.argv[1]))
 node.launch(["sleep", "60"], die_with_parent=True)
 print(node.pid, flush=True)
@@ -271,13 +273,10 @@ def secured(kafka: Kafka, mechanism: str, password: str, *, trusted: bool) -> AI
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-@pytest.mark.filterwarnings("ignore:.*(socket.socket|_SelectorTransport):pytest.PytestUnraisableExceptionWarning")
 def test_two_of_three_brokers_go_on_without_the_third(tmp_path: Path) -> None:
-    """aiokafka sometimes leaves the connection to a killed broker unclosed: collected here, not in another test."""
     with Kafka(tmp_path, nodes=3, die_with_parent=True) as kafka:
         assert len(kafka.bootstrap.split(",")) == 3
         asyncio.run(lose_one(kafka))
-        gc.collect()
     assert [node.pid for node in kafka.nodes] == [None, None, None]
 
 

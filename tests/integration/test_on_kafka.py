@@ -17,10 +17,13 @@ import pytest
 import schemas
 from adapters.bus.topics import declared
 from simulators.erp.generator import declarations
+from tests.fixtures_kafka import BROKER_GOES_AWAY
 from tests.integration import audit, kcat
 from tests.integration.broker_away import killed
 from tests.integration.erps import Account, Ledger, Parcel
 from tests.integration.kafka_office import ENTERPRISES, STATUS, Office, declare, office, read_all, told
+
+pytestmark = BROKER_GOES_AWAY
 
 SUBMITTED, ANSWERED = "origin.intake.submitted.v1", "origin.intake.answered.v1"
 TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")

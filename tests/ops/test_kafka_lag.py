@@ -16,7 +16,10 @@ from gateway import gauges
 from gateway.dev_kafka.cluster import Kafka
 from gateway.metrics import Metrics
 from gateway.ports import Unavailable
+from tests.fixtures_kafka import BROKER_GOES_AWAY
 from tests.integration.process import eventually
+
+pytestmark = BROKER_GOES_AWAY
 
 FAMILY = "origin.intake.submitted.v1"
 
