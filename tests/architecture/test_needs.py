@@ -1,7 +1,9 @@
-"""The NOT RUN report: missing parts are named with their remedy, or fail where nothing may be missing."""
+"""What a run tells of itself, one process or several: parts that were missing, and what it left behind."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +23,20 @@ def test_plain():
 def test_needy():
     pass
 """
+FORGETFUL = """
+import subprocess
+
+def test_starts_one(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        subprocess.Popen([%r, "60"], stdout=log, start_new_session=True)._child_created = False  # forgotten
+"""
+ALONE, PARALLEL = "-n0", "-n1"
+
+
+@pytest.fixture(params=[ALONE, PARALLEL])
+def workers(request: pytest.FixtureRequest) -> str:
+    """Whether the tests run in the process that tells of them, or in a worker of it."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -28,7 +44,7 @@ def suite(tmp_path: Path) -> Path:
     """A small project with our conftest and two tests, on a machine whose PATH is an empty folder."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "bin").mkdir()
-    for name in ("tests/conftest.py", "tests/parts.py", "pyproject.toml"):
+    for name in ("tests/conftest.py", "tests/leftovers.py", "tests/parts.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     for name in ("fixtures_postgres", "fixtures_kafka"):
         (tmp_path / f"tests/{name}.py").write_text("")
@@ -36,10 +52,10 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(suite: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(suite: Path, workers: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "ORIGIN_REQUIRE_ALL"}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", workers],
         cwd=suite,
         capture_output=True,
         text=True,
@@ -48,8 +64,8 @@ def run(suite: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_missing_parts_are_listed(suite: Path) -> None:
-    result = run(suite)
+def test_missing_parts_are_listed(suite: Path, workers: str) -> None:
+    result = run(suite, workers)
     assert result.returncode == 0
     assert "1 passed, 1 skipped" in result.stdout
     line = "NOT RUN: tests/test_sample.py::test_needy needs pdfsig, wrk: apt-get install poppler-utils wrk"
@@ -57,7 +73,7 @@ def test_missing_parts_are_listed(suite: Path) -> None:
 
 
 def test_missing_parts_fail_where_all_is_required(suite: Path) -> None:
-    result = run(suite, ORIGIN_REQUIRE_ALL="1")
+    result = run(suite, ALONE, ORIGIN_REQUIRE_ALL="1")
     assert result.returncode == 1
     assert "1 passed, 1 error" in result.stdout
     assert "apt-get install poppler-utils wrk" in result.stdout
@@ -67,7 +83,7 @@ def test_present_parts_run(suite: Path) -> None:
     for part in ("pdfsig", "wrk"):
         (suite / "bin" / part).write_text("#!/bin/sh\n")
         (suite / "bin" / part).chmod(0o755)
-    result = run(suite, ORIGIN_REQUIRE_ALL="1")
+    result = run(suite, ALONE, ORIGIN_REQUIRE_ALL="1")
     assert result.returncode == 0
     assert "2 passed" in result.stdout
     assert "NOT RUN" not in result.stdout
@@ -76,9 +92,18 @@ def test_present_parts_run(suite: Path) -> None:
 def test_a_part_outside_the_table_is_an_error_everywhere(suite: Path) -> None:
     sample = suite / "tests/test_sample.py"
     sample.write_text(SAMPLE.replace("pdfsig", "pdfsgi"))
-    result = run(suite)
-    assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "not in tests/parts.py: pdfsgi" in result.stderr
+    result = run(suite, ALONE)
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "not in tests/parts.py: pdfsgi" in result.stdout
+
+
+def test_a_process_that_outlives_the_run_fails_it_and_is_named(suite: Path, workers: str) -> None:
+    (suite / "tests/test_sample.py").write_text(FORGETFUL % shutil.which("sleep"))
+    result = run(suite, workers)
+    (named,) = re.findall(r"^ERROR .*left behind: (\d+) .*sleep 60$", result.stdout, re.MULTILINE)
+    os.kill(int(named), signal.SIGKILL)
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 passed, 1 error" in result.stdout.splitlines()[-1]
 
 
 def test_the_table_speaks() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from simulators.erp.enterprises import many
 from tests.integration.erps import Account, Enrolled, enrol
-from tests.integration.process import Serve, leftovers
+from tests.integration.process import Serve
+from tests.leftovers import leftovers
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import httpx
 
 from adapters.postgres.embedded import running_dsn
 from gateway import keyfile
+from tests.leftovers import leftovers
 
 ROOT = Path(__file__).parents[2]
 LISTENING = "listening on http://127.0.0.1:"
@@ -201,11 +202,6 @@ class Serve:
         return "\n".join(path.read_text("utf-8", "replace") for path in logs if path.exists())
 
 
-def leftovers(folder: Path) -> list[int]:
-    """Processes that work below `folder`; a zombie does not."""
-    return [pid for pid, directory in _directories() if directory == folder or folder in directory.parents]
-
-
 def end_all(folder: Path, patience: float = 20.0) -> None:
     """End what works below `folder`, politely first. Raises AssertionError when something does not end."""
     postmasters = list(_postmasters(folder))
@@ -236,10 +232,3 @@ def _postmasters(folder: Path) -> Iterator[int]:
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
             if parent not in found:
                 yield pid
-
-
-def _directories() -> Iterator[tuple[int, Path]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                yield int(entry.name), (entry / "cwd").readlink()

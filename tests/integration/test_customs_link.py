@@ -17,7 +17,8 @@ from simulators.erp.enterprises import many
 from simulators.erp.generator import declarations
 from tests.integration import audit
 from tests.integration.erps import Enrolled, Ledger, Parcel, Sender, enrol
-from tests.integration.process import ROOT, Serve, eventually, leftovers
+from tests.integration.process import ROOT, Serve, eventually
+from tests.leftovers import leftovers
 
 ENTERPRISES = tuple(many(2))
 BESIDE = ("intake,turn", "turn,render", "render,print", "print,customs-link", "customs-link")

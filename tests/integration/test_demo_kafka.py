@@ -9,8 +9,11 @@ from rich.console import Console
 from gateway.app import Gateway
 from gateway.dev_kafka.cluster import Kafka
 from simulators.demo import main
-from tests.integration.process import leftovers
+from tests.fixtures_kafka import BROKER_GOES_AWAY
 from tests.integration.test_demo import assert_whole
+from tests.leftovers import leftovers
+
+pytestmark = BROKER_GOES_AWAY
 
 
 @pytest.mark.timeout(300)

@@ -19,8 +19,9 @@ from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
 from tests.integration import audit
 from tests.integration.erps import enrol
-from tests.integration.process import ROOT, Serve, leftovers
+from tests.integration.process import ROOT, Serve
 from tests.integration.servers import Server
+from tests.leftovers import leftovers
 
 ENTERPRISES = tuple(many(1))
 IN_HAND = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"

@@ -24,7 +24,8 @@ from simulators.erp.generator import declaration
 from tests.integration import audit
 from tests.integration.erps import Enrolled, Ledger, Listener, Parcel, Sender, enrol
 from tests.integration.personal import found_in
-from tests.integration.process import Serve, leftovers
+from tests.integration.process import Serve
+from tests.leftovers import leftovers
 
 ENTERPRISES = tuple(many(4))
 LINES = (1, 1, 1, 2, 3, 25)
@@ -96,7 +97,7 @@ async def test_killed_ten_times(tmp_path: Path) -> None:
     await run(tmp_path, kills=10, verified=16)
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(1500)
 async def test_killed_a_hundred_times(tmp_path: Path) -> None:
     await run(tmp_path, kills=100, verified=400)

@@ -15,7 +15,8 @@ from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
 from tests.cli.test_cli import origin
 from tests.integration.erps import enrol
-from tests.integration.process import Serve, eventually, leftovers
+from tests.integration.process import Serve, eventually
+from tests.leftovers import leftovers
 
 ENTERPRISES = tuple(many(1))
 RULES = schemas.read_text("overdue.toml").replace('"PT15M"', "1").replace('"PT30M"', "1")

@@ -13,7 +13,8 @@ from adapters.postgres.embedded import running_dsn
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
 from tests.integration.erps import Account, enrol
-from tests.integration.process import Serve, eventually, leftovers
+from tests.integration.process import Serve, eventually
+from tests.leftovers import leftovers
 
 ENTERPRISES = tuple(many(1))
 
