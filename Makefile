@@ -7,9 +7,12 @@ READY  := $(VENV)/.ready
 PACKAGES := gateway schemas adapters renderers simulators
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
+# Tests wait more than they work: three processes keep two cores busy. Each has its own PostgreSQL and Kafka, and a file
+# stays with one of them. In one process, for a debugger: ARGS="-n0 --pdb"
+WORKERS := -n3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench storm wheel lock clean
+.PHONY: help setup demo test proofs check format bench storm wheel lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -20,7 +23,10 @@ demo: $(READY)  ## the whole way once: declared, approved, signed, stamped, prin
 	$(BIN)/origin demo $(ARGS)
 
 test: $(READY)  ## all tests; what this machine lacks is listed at the end as NOT RUN (ARGS="-k door")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+proofs: $(READY)  ## the proofs that are too long for `make test`, before a release
+	$(BIN)/python -m pytest $(WORKERS) -m "long or release" $(ARGS)
 
 check: $(READY)  ## formatter, linter, types, import contracts, stale generated files
 	$(BIN)/ruff format --check .
