@@ -5,6 +5,10 @@ from enum import StrEnum
 from random import Random
 
 
+class Bug(Exception):
+    """Our own mistake, played."""
+
+
 class Fault(StrEnum):
     """Every kind of trouble. A run in which one of them never happened proves nothing about it."""
 
@@ -44,7 +48,10 @@ class Fault(StrEnum):
     BUG_READING = "our bug while reading"
     BUG_DECIDING = "our bug while deciding"
     BUG_SAVING = "our bug while saving"
+    BUG_AT_DOOR = "our bug at the door"
     REPLAYED = "a parked message is handled again"
+    DEAD_REPLAYED = "a dead letter is sent again"
+    DEAD_AGAIN = "a dead letter that was sent again dies again"
     RECEIPT_TWICE = "receipt sent twice"
     RECEIPT_LATE = "receipt late, after later ones"
     LAYOUT_FIRST = "layout before approval"

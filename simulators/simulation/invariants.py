@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from adapters.inbound.bus import INTERNAL
 from gateway.core.audit import GENESIS, event_hash
 from gateway.core.certificate import LOST_RACE, apply
 from gateway.core.decision import Event, EventKind
@@ -123,21 +124,30 @@ def due_dates_kept(scene: Scene) -> Iterator[str]:
 
 
 def answered_on_the_bus(scene: Scene) -> Iterator[str]:
-    """I1: what a client wrote on its topic is answered, again with the same bytes, and in the order it was written."""
+    """I1: what a client wrote on its topic is answered, again with the same bytes, and in the order it was written.
+    Where we broke it is told that, and gets its verdict when the operator has sent it again."""
     for client in CLIENTS:
         told: dict[tuple[int, int], set[bytes]] = defaultdict(set)
+        judged: set[str] = set()
         last: dict[int, int] = {}
         for answer in answers(scene.house.broker, client):
             partition, offset = answered(answer)
             if (partition, offset) not in told and offset < last.get(partition, 0):
                 yield f"{client.id}: record {offset} of partition {partition} was answered after {last[partition]}"
             last[partition] = max(offset, last.get(partition, 0))
-            told[partition, offset].add(answer.body)
+            if answer.headers["origin_status"] == INTERNAL:
+                told[partition, offset]  # it was answered
+            else:
+                told[partition, offset].add(answer.body)
+                judged.add(answer.headers["ce_causationid"])
         for record in submitted(scene.house.broker, client):
             scene.checked["I1 bus"] += 1
-            bodies = told[record.partition, record.offset]
-            if len(bodies) != 1:
-                yield f"{client.id}: record {record.offset} of partition {record.partition} got {len(bodies)} answers"
+            bodies = told.get((record.partition, record.offset))
+            if bodies is None or len(bodies) > 1:
+                count = len(bodies or ())
+                yield f"{client.id}: record {record.offset} of partition {record.partition} got {count} answers"
+            if record.headers["ce_id"] not in judged:
+                yield f"{client.id}: {record.headers['ce_id']} never got a verdict"
 
 
 def one_number(scene: Scene) -> Iterator[str]:

@@ -17,12 +17,13 @@ from gateway.core.admission import Verdict
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
 from gateway.core.state import Certificate, PrintState, Review
 from gateway.ports import Unavailable
+from gateway.runtime import dead_letters
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.turn import NotHandled
-from gateway.storage import Collision
+from gateway.storage import Collision, DeadLetter
 from simulators.simulation.bus_way import Producer
-from simulators.simulation.faults import Fault
+from simulators.simulation.faults import Bug, Fault
 from simulators.simulation.printer import Tray
 from simulators.simulation.store import Database
 from simulators.simulation.world import Lost, Process, World
@@ -34,6 +35,8 @@ DRAFTS, TWICE, AT_ONCE, OWN_NUMBERS, FOLDERS, ON_BUS = 0.15, 0.2, 0.2, 0.15, 0.3
 """Shares of declarations that start as a draft, are sent again later, are sent twice at once, bring a number, come
 without a key; and of all that is sent, what comes by the bus."""
 MOST_CORRECTIONS = 2
+OURS = "GATEWAY-BROKE"
+"""The code of a dead letter that our own door broke on."""
 
 
 @cache
@@ -65,6 +68,8 @@ class Books:
     commands: dict[UUID, Incoming] = field(default_factory=dict)
     busy: int = 0
     """Enterprises in the middle of something."""
+    decided: set[UUID] = field(default_factory=set)
+    """Dead letters that were sent again or discarded."""
     wrong: list[str] = field(default_factory=list)
     """Answers nobody should have been given."""
 
@@ -87,7 +92,7 @@ class People:
         while True:
             try:
                 return await self._world.request(self._world.dice.choice(others or self._doors), work)
-            except (Lost, Unavailable, Collision, NotHandled):
+            except (Lost, Unavailable, Collision, NotHandled, Bug):  # a 500 too: it asks again
                 await asyncio.sleep(0.2 + self._world.dice.random())
 
     # ------------------------------------------------------------ an enterprise
@@ -186,8 +191,26 @@ class People:
 
     # ------------------------------------------------------------ the operator
 
+    def waiting(self) -> list[DeadLetter]:
+        """Dead letters nobody has decided about."""
+        return [one for one in self._database.tables.dead.values() if one.id not in self.books.decided]
+
+    async def _decide(self) -> None:
+        """What our own code could not read, or died once, is sent again; the rest is discarded. Published first, then
+        written down: asked again after a lost answer, it is published twice."""
+        for letter in self.waiting():
+            if letter.attempts > 1:
+                self._world.faults.count(Fault.DEAD_AGAIN)
+            if letter.code == OURS or letter.attempts == 1:
+                self._world.faults.count(Fault.DEAD_REPLAYED)
+                self._world.note("operator sends again", letter.id)
+                again = dead_letters.again(letter)
+                await self.insist(lambda process, again=again: process.parts["bus"].publish([again]))  # type: ignore[misc]
+            self.books.decided.add(letter.id)
+
     async def mend(self) -> None:
-        """Our bugs are mended; what was parked is handled again."""
+        """Our bugs are mended; what was parked is handled again, and dead letters are decided about."""
+        await self._decide()
         for row in list(self._database.tables.parked.values()):
             self._world.faults.count(Fault.REPLAYED)
             self._world.note("operator replays", row.message_id)

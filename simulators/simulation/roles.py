@@ -18,7 +18,7 @@ from gateway.core.messages import Incoming, PrintJob, RenderJob
 from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
-from gateway.runtime.door import Door
+from gateway.runtime.door import Door, Submission
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
@@ -31,7 +31,7 @@ from renderers.worker import RenderRoom
 from simulators.simulation.bus import SimulatedBus, SimulatedConsumer, SimulatedLog
 from simulators.simulation.bus_way import BusClients, Producer, Unwatched
 from simulators.simulation.customs import Register, SimulatedCustoms
-from simulators.simulation.faults import Fault
+from simulators.simulation.faults import Bug, Fault
 from simulators.simulation.people import CLIENTS
 from simulators.simulation.printer import SimulatedPrinter, Tray
 from simulators.simulation.store import Database, SimulatedFiles, SimulatedStore
@@ -54,10 +54,6 @@ def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class Bug(Exception):
-    """Our own mistake, played."""
-
-
 class Bugs:
     """Messages that break our code: always the same ones, until somebody mends it."""
 
@@ -65,12 +61,12 @@ class Bugs:
         self._world = world
         self._struck: dict[object, bool] = {}
 
-    def strike(self, fault: Fault, key: object) -> None:
-        """Raises Bug for one message in fifty."""
+    def strike(self, fault: Fault, key: object, share: float = 0.02) -> None:
+        """Raises Bug for this share of the messages."""
         if self._world.faults.calm:
             return
         if (fault, key) not in self._struck:
-            self._struck[fault, key] = self._world.faults.chance(fault, 0.02)
+            self._struck[fault, key] = self._world.faults.chance(fault, share)
         if self._struck[fault, key]:
             self._world.note(fault.name, key)
             raise Bug(fault)
@@ -156,6 +152,17 @@ class BuggyDialect:
         return self.inner.write(declaration)
 
 
+class BuggyDoor(Door):
+    """The door, with our bugs: some documents break it."""
+
+    bugs: Bugs
+
+    def examine(self, submission: Submission) -> Any:
+        """See `gateway.runtime.door.Door`."""
+        self.bugs.strike(Fault.BUG_AT_DOOR, hash_of(submission.body), 0.06)
+        return super().examine(submission)
+
+
 class BuggyTurn(Turn):
     """The turn, with our bugs in what it decides."""
 
@@ -216,6 +223,8 @@ class Kit:
     store: type[SimulatedStore] = SimulatedStore
     files: type[SimulatedFiles] = SimulatedFiles
     claims: type[WatchedClaims] = WatchedClaims
+    dead_letters: type[MemoryDeadLetters] = MemoryDeadLetters
+    """Of the bus as a way in."""
     turn: type[BuggyTurn] = BuggyTurn
     print_room: type[PrintRoom] = PrintRoom
     relay: type[Relay] = Relay
@@ -284,8 +293,10 @@ class House:
 
     def _intake(self, process: Process) -> Sequence[Coroutine[Any, Any, Any]]:
         store = self.kit.store(self.database, process)
-        door = Door(store, self.dialects, self.checks, self.codec, process, lambda text: frozenset())
+        door = BuggyDoor(store, self.dialects, self.checks, self.codec, process, lambda text: frozenset())
+        door.bugs = self.bugs
         process.parts["door"] = door
+        process.parts["bus"] = self._bus(process)
         self._a_turn(process)
 
         async def there() -> frozenset[str]:
@@ -295,7 +306,7 @@ class House:
             SimulatedBus(self.broker, process, self.kit.intake_consumer),
             door,
             BusClients(store, CLIENTS),
-            MemoryDeadLetters(store),
+            self.kit.dead_letters(store),
             process,
             Unwatched(),
             Told(self.world),

@@ -180,7 +180,7 @@ async def _nemesis(house: House, people: People) -> None:
                 name = dice.choice(sorted(world.living) or ["turn-1"])
                 world.struck(Fault.CLOCK_BACK, name)
                 world.skew[name] = -timedelta(seconds=3600 * dice.random())
-            case 7 if house.database.tables.parked and dice.random() < 0.5:
+            case 7 if (house.database.tables.parked or people.waiting()) and dice.random() < 0.5:
                 house.bugs.mend()
                 await people.mend()
 
@@ -237,7 +237,7 @@ async def _calm(scene: Scene, people: People, count: int) -> None:
             scene.unrest = f"not at rest {CALM:.0f} s after the last fault: {', '.join(busy(scene, count))}"
             return
         await asyncio.sleep(2.0)
-        if house.database.tables.parked:
+        if house.database.tables.parked or people.waiting():
             await people.mend()
         await people.look()
         rest = 0 if busy(scene, count) else rest + 1
@@ -256,6 +256,8 @@ def busy(scene: Scene, count: int) -> list[str]:
         found.append("customs has answers to send")
     if house.database.tables.parked:
         found.append("parked messages")
+    if house.database.tables.dead.keys() - scene.books.decided:
+        found.append("dead letters")
     if any(timer.due <= now for timer in house.database.tables.timers.values()):
         found.append("due dates")
     for log in house.logs:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.bus.memory import Place
-from adapters.store.memory import Draft, MemoryDoor
+from adapters.store.memory import Draft, MemoryDeadLetters, MemoryDoor
 from gateway.core.messages import Incoming, PrintJob
 from gateway.core.numbers import Series
 from gateway.ports import Bus, Fenced, Message, Positions, PrintUnknown, Record, Unavailable
@@ -21,7 +21,7 @@ from gateway.runtime.consume import consume, positions
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.rounds import Place as InLine
-from gateway.storage import Collision, Fresh, Loaded, Timer, TurnWork
+from gateway.storage import Collision, DeadLetter, Fresh, Loaded, Timer, TurnWork
 from simulators.simulation.bus import SimulatedConsumer, SimulatedLog
 from simulators.simulation.roles import BuggyTurn, Kit, WatchedClaims
 from simulators.simulation.store import SimulatedFiles, SimulatedStore, SimulatedTurn
@@ -245,6 +245,13 @@ class OutsideStore(SimulatedStore):
             yield OutsideDoor(draft)
 
 
+class NeverKept(MemoryDeadLetters):
+    """What broke us at the door is told to the client, and thrown away."""
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        return None
+
+
 class HastyTimers(SimulatedStore):
     """A due date is struck off the list when it is read, not when it was handled."""
 
@@ -360,6 +367,7 @@ PLANTED: Mapping[str, Planted] = {
     "acknowledged before it was committed": Planted("I1", Kit(consume=acknowledge_first)),
     "the whole poll acknowledged although a part failed": Planted("I1", Kit(consume=acknowledge_the_poll)),
     "a client's records acknowledged before they are answered": Planted("I1 bus", Kit(intake_consumer=AnsweredLater)),
+    "what broke the door is not kept": Planted("I1 bus", Kit(dead_letters=NeverKept), seeds=200),
     "log offsets from a sequence": Planted("I1", Kit(log=SequenceLog, consumer=HighWater)),
     "a due date settled before it was handled": Planted("I1 due dates", Kit(store=HastyTimers), seeds=300),
     "log written in another transaction than the state": Planted("I8", Kit(store=TornStore)),
