@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
+from adapters.bus.kafka_claims import Claims
 from adapters.bus.memory import Group, MemoryConsumer, MemoryLog
 from gateway.ports import Consumer, Fenced, Message, Positions, Record, Unavailable
 from simulators.simulation.faults import Fault
@@ -57,10 +58,13 @@ class SimulatedLog(MemoryLog):
 class SimulatedBus:
     """One process's connection to the bus."""
 
-    def __init__(self, log: SimulatedLog, process: Process, make: "Make | None" = None) -> None:
-        """`make`: another kind of member, for a planted fault."""
+    def __init__(
+        self, log: SimulatedLog, process: Process, make: "Make | None" = None, claims: Claims | None = None
+    ) -> None:
+        """`make`: another kind of member, for a planted fault. `claims`: where large bodies stay; None: none are."""
         self.log = log
         self.process = process
+        self.claims = claims
         self._make = make or SimulatedConsumer
 
     async def __aenter__(self) -> Self:
@@ -73,6 +77,8 @@ class SimulatedBus:
     async def publish(self, messages: Sequence[Message]) -> None:
         """See the port."""
         world = self.process.world
+        if self.claims is not None:
+            messages = [await self.claims.check_in(message) for message in messages]
         fault = await world.at(self.process, "bus.publish")
         if fault is Fault.BUS_REFUSED:
             raise Unavailable("the bus is away")
@@ -112,6 +118,7 @@ class SimulatedConsumer(MemoryConsumer):
         self.in_group = bus.log.groups.setdefault(group, Group())
         self.process = bus.process
         self._world = bus.process.world
+        self._claims = bus.claims
         self._topics = sorted(set(topics))
         self._woken = bus.process.world.loop.create_future()
         self.heard = bus.process.world.loop.time()
@@ -170,11 +177,20 @@ class SimulatedConsumer(MemoryConsumer):
             if records := self._read(max(1, max_records)):
                 self.heard = self._world.loop.time()
                 self._world.note(self.process.name, "reads", *(f"{r.topic}[{r.partition}]{r.offset}" for r in records))
-                return records
+                return await self._checked_out(records)
             left = end - self._world.loop.time()
             if left <= 0:
                 return []
             await asyncio.wait([self._woken], timeout=left)
+
+    async def _checked_out(self, records: Sequence[Record]) -> Sequence[Record]:
+        if self._claims is None:
+            return records
+        try:
+            return [await self._claims.check_out(record) for record in records]
+        except Unavailable:
+            await self.rewind()
+            raise
 
     def _read(self, max_records: int) -> list[Record]:
         """Few at a time when partitions are read in another order: keys overtake each other."""

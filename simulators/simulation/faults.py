@@ -64,6 +64,7 @@ class Fault(StrEnum):
     RESENT = "declaration sent to customs again"
     CORRECTED = "returned certificate corrected"
     SAME_AGAIN = "declaration sent again"
+    CLAIMED = "body too large for the broker"
     ANSWERED_AGAIN = "declaration on the bus answered again"
 
 

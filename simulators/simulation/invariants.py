@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from adapters.bus.kafka_claims import CLAIM
 from adapters.inbound.bus import INTERNAL
 from gateway.core.audit import GENESIS, event_hash
 from gateway.core.certificate import LOST_RACE, apply
@@ -18,14 +19,16 @@ from gateway.core.decision import Event, EventKind
 from gateway.core.envelope import timestamp
 from gateway.core.messages import Part, Reminder
 from gateway.core.state import Certificate, Review
+from gateway.ports import Record
 from gateway.runtime.history import STATUS
 from gateway.runtime.inputs import FROM_STRANGERS, timer_input
 from gateway.runtime.turn import LISTENS
 from gateway.storage import Stored, Timer
+from simulators.simulation.bus import SimulatedLog
 from simulators.simulation.bus_way import answered, answers, submitted
 from simulators.simulation.customs import APPROVED, RETURNED
 from simulators.simulation.people import CLIENTS, Books
-from simulators.simulation.roles import House
+from simulators.simulation.roles import House, hash_of
 
 PRINTED = {"confirmed", "misprinted"}
 VERDICTS = {
@@ -148,6 +151,22 @@ def answered_on_the_bus(scene: Scene) -> Iterator[str]:
                 yield f"{client.id}: record {record.offset} of partition {record.partition} got {count} answers"
             if record.headers["ce_id"] not in judged:
                 yield f"{client.id}: {record.headers['ce_id']} never got a verdict"
+
+
+def claims_kept(scene: Scene) -> Iterator[str]:
+    """I1: where the broker carries a body's hash, the body is stored."""
+    blobs = scene.house.database.tables.blobs
+    for record in claimed(scene.house.broker):
+        scene.checked["I1 claims"] += 1
+        sha256 = record.headers[CLAIM]
+        if sha256 not in blobs or hash_of(blobs[sha256].content) != sha256:
+            yield f"{record.topic}[{record.partition}] {record.offset}: nobody has its body"
+
+
+def claimed(log: SimulatedLog) -> Iterator[Record]:
+    """Records whose body stayed in the store."""
+    for line in log.records.values():
+        yield from (record for record in line if CLAIM in record.headers)
 
 
 def one_number(scene: Scene) -> Iterator[str]:
@@ -312,6 +331,7 @@ CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "I1": nothing_lost,
     "I1 due dates": due_dates_kept,
     "I1 bus": answered_on_the_bus,
+    "I1 claims": claims_kept,
     "I2": one_number,
     "I4": printed_once,
     "I5": doubts_have_reasons,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
+from adapters.bus.kafka_claims import Claims
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.gateway_xml import GatewayCodec
@@ -34,13 +35,15 @@ from simulators.simulation.customs import Register, SimulatedCustoms
 from simulators.simulation.faults import Bug, Fault
 from simulators.simulation.people import CLIENTS
 from simulators.simulation.printer import SimulatedPrinter, Tray
-from simulators.simulation.store import Database, SimulatedFiles, SimulatedStore
+from simulators.simulation.store import Database, SimulatedBlobs, SimulatedFiles, SimulatedStore
 from simulators.simulation.world import SESSION, Process, World
 
 TICK = 1.0
 """Seconds between two looks at the due dates when none has come."""
 SMALL = 3
 """Records in one poll of a turn: a backlog of so many already makes it begin a batch before the last one is done."""
+MOST_BODY = 790
+"""Bytes that travel on the broker: here declarations are too large for it, jobs and events are not."""
 LOOK = 20.0
 """Seconds between two looks for clients that come to the bus; here nobody does."""
 INTAKES = ("intake-1", "intake-2")
@@ -226,6 +229,8 @@ class Kit:
     dead_letters: type[MemoryDeadLetters] = MemoryDeadLetters
     """Of the bus as a way in."""
     turn: type[BuggyTurn] = BuggyTurn
+    blobs: type[SimulatedBlobs] = SimulatedBlobs
+    """Of bodies too large for the broker."""
     print_room: type[PrintRoom] = PrintRoom
     relay: type[Relay] = Relay
     consume: Any = consume
@@ -279,8 +284,13 @@ class House:
         for name in (*PROCESSES, *(RELAYS if self.relayed else ())):
             self.world.run(name, plans[name.split("-")[0]])
 
-    def _bus(self, process: Process) -> SimulatedBus:
-        return SimulatedBus(self.broker, process, self.kit.consumer)
+    def _bus(self, process: Process, consumer: Any = None) -> SimulatedBus:
+        """What carries messages; to a broker, large bodies don't travel."""
+        claims = None
+        if self.relayed:
+            blobs = self.kit.blobs(self.kit.store(self.database, process))
+            claims = Claims(blobs, self.broker.topics, MOST_BODY)
+        return SimulatedBus(self.broker, process, consumer or self.kit.consumer, claims)
 
     def _a_turn(self, process: Process) -> Turn:
         dialects: dict[str, Dialect] = {kind: BuggyDialect(one, self.bugs) for kind, one in self.dialects.items()}
@@ -303,7 +313,7 @@ class House:
             return frozenset(topic for topic, _ in self.broker.records)
 
         on_bus = BusIntake(
-            SimulatedBus(self.broker, process, self.kit.intake_consumer),
+            self._bus(process, self.kit.intake_consumer),
             door,
             BusClients(store, CLIENTS),
             self.kit.dead_letters(store),

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.core.decision import EventKind
 from simulators.simulation.bus_way import answered, answers
 from simulators.simulation.faults import Fault
-from simulators.simulation.invariants import Scene, Violation, violations
+from simulators.simulation.invariants import Scene, Violation, claimed, violations
 from simulators.simulation.loop import SimulatedLoop, Stuck
 from simulators.simulation.people import CLIENTS, People, wish
 from simulators.simulation.roles import INTAKES, House, Kit
@@ -120,6 +120,8 @@ def _count_told(scene: Scene) -> None:
             faults.count(Fault.OVERDUE)
         if stored.event.kind is EventKind.RESENT:
             faults.count(Fault.RESENT)
+    if any(claimed(scene.house.broker)):
+        faults.count(Fault.CLAIMED)
     for client in CLIENTS:
         times = Counter(answered(record) for record in answers(scene.house.broker, client))
         if any(count > 1 for count in times.values()):

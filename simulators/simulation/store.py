@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from adapters.store.memory import Draft, MemoryStore, MemoryTurn, Tables
+from adapters.store.memory import Draft, MemoryBlobs, MemoryStore, MemoryTurn, Tables
 from gateway.core.messages import RenderJob
 from gateway.ports import Blob, Message, Unavailable
 from gateway.storage import Collision, Loaded, Parked, Timer, TurnWork
@@ -150,6 +150,24 @@ class SimulatedTurn(MemoryTurn):
         await self._store.read()
         await super().save(work)
         self._draft.changes.append(lambda: self._store.database.journal.append(work))
+
+
+class SimulatedBlobs(MemoryBlobs):
+    """Bytes by hash, as PostgreSQL keeps them: an unknown outcome is one more reason to try again."""
+
+    async def put(self, content: bytes, *, kind: str, media_type: str) -> str:
+        """Store once."""
+        try:
+            return await super().put(content, kind=kind, media_type=media_type)
+        except Collision as collision:
+            raise Unavailable("the bytes could not be stored") from collision
+
+    async def get(self, sha256: str) -> bytes:
+        """The bytes."""
+        try:
+            return await super().get(sha256)
+        except Collision as collision:
+            raise Unavailable("the bytes could not be read") from collision
 
 
 class SimulatedFiles:

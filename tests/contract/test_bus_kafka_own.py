@@ -115,6 +115,17 @@ async def test_a_client_can_not_send_by_hash_what_it_does_not_have() -> None:
     assert (await desk.check_out(of_ours)).body == b"another enterprise's document"
 
 
+async def test_what_we_send_on_a_client_s_own_topic_travels_whole() -> None:
+    """An answer, or a dead letter of his that is sent again: on his topic no claim is redeemed."""
+    shelf = Shelf()
+    desk = Claims(shelf, Topics({"t": 1}, {"t": 1}), most=10)
+    large = bytes(11)
+    travels = {name: await desk.check_in(Message(name, "k", large, {})) for name in ("t", "t.erp")}
+    assert (travels["t.erp"].body, travels["t.erp"].headers) == (large, {})
+    assert travels["t"].body == b""
+    assert CLAIM in travels["t"].headers
+
+
 # ---------------------------------------------------------------- strangers
 
 

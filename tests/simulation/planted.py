@@ -5,6 +5,7 @@ Each takes one real part and gives it back with one guarantee gone. The invarian
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from gateway.runtime.rounds import Place as InLine
 from gateway.storage import Collision, DeadLetter, Fresh, Loaded, Timer, TurnWork
 from simulators.simulation.bus import SimulatedConsumer, SimulatedLog
 from simulators.simulation.roles import BuggyTurn, Kit, WatchedClaims
-from simulators.simulation.store import SimulatedFiles, SimulatedStore, SimulatedTurn
+from simulators.simulation.store import SimulatedBlobs, SimulatedFiles, SimulatedStore, SimulatedTurn
 from simulators.simulation.world import World
 
 
@@ -252,6 +253,15 @@ class NeverKept(MemoryDeadLetters):
         return None
 
 
+class HastyBlobs(SimulatedBlobs):
+    """What is too large for the broker is published, and stored when there is time: sometimes there is none."""
+
+    async def put(self, content: bytes, *, kind: str, media_type: str) -> str:
+        with contextlib.suppress(Unavailable):
+            return await super().put(content, kind=kind, media_type=media_type)
+        return hashlib.sha256(content).hexdigest()
+
+
 class HastyTimers(SimulatedStore):
     """A due date is struck off the list when it is read, not when it was handled."""
 
@@ -368,6 +378,7 @@ PLANTED: Mapping[str, Planted] = {
     "the whole poll acknowledged although a part failed": Planted("I1", Kit(consume=acknowledge_the_poll)),
     "a client's records acknowledged before they are answered": Planted("I1 bus", Kit(intake_consumer=AnsweredLater)),
     "what broke the door is not kept": Planted("I1 bus", Kit(dead_letters=NeverKept), seeds=200),
+    "a claim published whose bytes are not stored": Planted("I1 claims", Kit(blobs=HastyBlobs)),
     "log offsets from a sequence": Planted("I1", Kit(log=SequenceLog, consumer=HighWater)),
     "a due date settled before it was handled": Planted("I1 due dates", Kit(store=HastyTimers), seeds=300),
     "log written in another transaction than the state": Planted("I8", Kit(store=TornStore)),
