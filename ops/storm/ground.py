@@ -174,6 +174,8 @@ class Ground:
     def _move_tables(self) -> None:
         """The tables onto the disk of their own, if it can be had: where a page finds no room there, a statement fails
         and the server stays. (A full disk of the write-ahead log ends the server: that is another fault, its kill.)"""
+        if os.geteuid() != 0:
+            return
         base, aside = self.disk.folder, self.disk.folder.with_name("base.aside")
         self.database.stop()
         owner = base.stat()
