@@ -388,7 +388,7 @@ PLANTED: Mapping[str, Planted] = {
     "the audit chain starts anew in every turn": Planted("I14", Kit(store=with_turn(NoHeads))),
     "a reader gives up when a neighbour is away": Planted("I13", Kit(consume=gives_up)),
     "parking passed by": Planted("I8 keys", Kit(store=with_turn(ParkingPassedTurn)), seeds=200),
-    "a batch written although the one before it was not": Planted("I8 keys", Kit(turn=WaitsForNobody), seeds=300),
+    "a batch written although the one before it was not": Planted("I8 keys", Kit(turn=WaitsForNobody), seeds=900),
     "event numbers from the clock": Planted("I8", Kit(store=with_turn(ClockSequenceTurn))),
     "the relay passes over what the broker did not take": Planted("I1", Kit(relay=LightHearted)),
     "signed twice": Planted("I10", Kit(files=SignsAgain)),
