@@ -68,4 +68,5 @@ $(READY): constraints.txt pyproject.toml
 	$(PIP) install --quiet --require-hashes -r $(VENV)/build-tools.txt
 	$(PIP) install --quiet --require-hashes --no-build-isolation -r constraints.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
