@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from adapters.bus.kafka_client import BROKER, end, unavailable
 from adapters.bus.topics import Topics
@@ -35,7 +36,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._known: set[str] = set()
         self._open: set[asyncio.Future[object]] = set()
-        """Messages of calls that gave up: the producer goes on trying. Nothing is sent after them until they are
+        """Batches of calls that gave up: the producer goes on trying. Nothing is sent after them until they are
         through, so a broker that is away for long finds them once, and before what came later."""
 
     async def send(self, placed: Sequence[Placed]) -> None:
@@ -90,14 +91,14 @@ class Publisher:
                 raise errors[0]
 
     async def _send(self, producer: AIOKafkaProducer, placed: Sequence[Placed]) -> None:
+        lines: dict[tuple[str, int], list[Message]] = {}
+        for message, partition in placed:
+            lines.setdefault((message.topic, partition), []).append(message)
         futures: list[asyncio.Future[object]] = []
         try:
-            for message, partition in placed:
-                headers = [(name, value.encode()) for name, value in message.headers.items()]
-                key = message.key.encode()
-                futures.append(
-                    await producer.send(message.topic, message.body, key=key, partition=partition, headers=headers)
-                )
+            for (topic, partition), line in lines.items():
+                for batch in _batches(producer, line):
+                    futures.append(await producer.send_batch(batch, topic, partition=partition))
             await asyncio.wait(futures)
         finally:
             self._open |= {future for future in futures if not future.done()}
@@ -115,6 +116,20 @@ class Publisher:
                 future.cancel()
             self._open = set()
             await _end(producer)
+
+
+def _batches(producer: AIOKafkaProducer, line: Sequence[Message]) -> Iterator[BatchBuilder]:
+    """The messages of one partition, in order, in batches that fill one after the other: to send them one by one costs
+    three times as much, most of it for each one's own future. A batch takes its first message whatever its size."""
+    batch = producer.create_batch()
+    for message in line:
+        headers = [(name, value.encode()) for name, value in message.headers.items()]
+        record = {"timestamp": None, "key": message.key.encode(), "value": message.body, "headers": headers}
+        if batch.append(**record) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(**record)
+    yield batch
 
 
 def _errors(futures: Iterable[asyncio.Future[object]]) -> list[BaseException]:
