@@ -234,12 +234,11 @@ class Gateway:
             from adapters.inbound.folder import HotFolders
             from adapters.inbound.http.app import Deps, create_app
             from adapters.store.views import Views
-            from gateway.counted_door import CountedDoor
             from gateway.desk import Desk
             from renderers import fonts
 
-            opening = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, settings.max_bytes)
-            door = CountedDoor(opening, metrics)
+            most, failed = settings.max_bytes, metrics.failed
+            door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, most, failed=failed)
             clients = Clients(pool)
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
@@ -262,7 +261,7 @@ class Gateway:
                 max_bytes=settings.max_bytes,
             )
             self._listen(create_app(deps))
-            for name, run in (("door", opening.run), ("feed", feed.run), ("bus", on_bus.run)):
+            for name, run in (("door", door.run), ("feed", feed.run), ("bus", on_bus.run)):
                 self._jobs.add(name, run)
             if settings.folder_root:
                 folders = HotFolders(

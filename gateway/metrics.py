@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from gateway.core.decision import EventKind
 from gateway.core.messages import Incoming, Reminder
-from gateway.ports import Record
+from gateway.ports import Record, Unavailable
 from gateway.storage import DeadLetter, Stored
 
 STAGES = ("turn", "render", "print")
@@ -20,6 +20,8 @@ NEIGHBOURS = ("database", "broker", "printer", "customs")
 THE_LOG = "bus"
 """What a reader calls a bus that is no Kafka: that is the log, and the log is in the database."""
 CHANNELS = ("http", "folder", "bus")
+WHYS = ("unavailable", "broke")
+"""Why the door gives no verdict."""
 GROUPS = ("intake", "turn", "render", "print", "relay", "customs-link", "customs-simulator")
 """Those who read topics, by the names of their consumer groups."""
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -109,9 +111,14 @@ class Metrics:
         self.loop_delay = Gauge(
             "origin_event_loop_delay_seconds", "How late this process came to its last look.", registry=registry
         )
-        self.door_failed = Counter(
+        door_failed = Counter(
             "origin_door_failures_total", "Declarations that got no verdict.", ("channel", "why"), registry=registry
         )
+        self._door_failed = {(c, w): door_failed.labels(c, w) for c in CHANNELS for w in WHYS}
+
+    def failed(self, channel: str, error: Exception) -> None:
+        """The door gave no verdict: the error rate that whoever is on call looks at first."""
+        self._door_failed[channel, "unavailable" if isinstance(error, Unavailable) else "broke"].inc()
 
     def turned(self, messages: int, events: Sequence[Stored]) -> None:
         """Counted by kind."""

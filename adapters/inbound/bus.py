@@ -9,17 +9,16 @@ letters.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
-from uuid import uuid5
+from datetime import datetime
+from typing import Final, Protocol, TypeAlias
 
 import orjson
 import structlog
 
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED, Heads, client_of, our_mistake, submission
+from adapters.inbound.bus_reading import ANSWERED, SUBMITTED, Heads, answer_id, client_of, our_mistake, submission
 from adapters.inbound.lines import DoorLike
 from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
@@ -28,9 +27,8 @@ from gateway.ports import Bus, Clock, Message, Record, Unavailable, UnknownTopic
 from gateway.reading import IntakeObserver
 from gateway.runtime.answers import Answer, fault_data
 from gateway.runtime.consume import consume
-from gateway.runtime.dead_letters import DeadLetters, letter, storable
+from gateway.runtime.dead_letters import DeadLetters, letter, storable_text
 from gateway.runtime.door import Client
-from gateway.runtime.inputs import record_id
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
 from gateway.runtime.rounds import ALONE, Place
@@ -43,8 +41,17 @@ DEPTH: Final = 2
 """Batches that begin before the first is answered: one at the door, one at the broker, one being examined."""
 LOOK: Final = 2.0
 """Seconds between two looks for clients that came to the bus or left it."""
+ECHOED: Final = (
+    ("ce_causationid", "ce_id"),
+    ("origin-reference", "origin-reference"),
+    ("traceparent", "traceparent"),
+)
+"""Headers of an answer, and those of the record that they repeat."""
 INTERNAL: Final = "internal"
 """The status of a document that broke us; the others are the door's verdicts."""
+
+Entered: TypeAlias = asyncio.Future[Answer] | Answer | Exception
+"""Submitted; or the answer already, or our bug."""
 
 log = structlog.get_logger("adapters.inbound.bus")
 
@@ -153,13 +160,14 @@ class BusIntake:
         clients = {topic: await self._clients.by_id(client_of(topic)) for topic in topics}
         self._entered = [] if place.first else self._open()
         started = time.perf_counter()
-        entered = [self._enter(record, clients[record.topic]) for record in records]
+        heads = [Heads(record) for record in records]
+        entered = [self._enter(r, named, clients[r.topic]) for r, named in zip(records, heads, strict=True)]
         mine = [one for one in entered if isinstance(one, asyncio.Future)]
         self._entered += mine
         place.release()
-        if mine:  # once all have ended: what comes again must not meet itself
-            await asyncio.wait(mine)
-        replies = [self._reply(record, one) for record, one in zip(records, entered, strict=True)]
+        await _ended(mine)
+        now = self._clock.now()
+        replies = [self._reply(r, h, one, now) for r, h, one in zip(records, heads, entered, strict=True)]
         took = time.perf_counter() - started
         for reply in replies:
             if reply.verdict is not None:
@@ -175,19 +183,15 @@ class BusIntake:
                 raise trouble
         return [one for one in self._entered if not one.done()]
 
-    def _enter(self, record: Record, client: Client | None) -> asyncio.Future[Answer] | Answer | Exception:
-        """Submitted; or the answer already, or our bug."""
+    def _enter(self, record: Record, heads: Heads, client: Client | None) -> Entered:
         try:
-            entered = self._door.enter(submission(record, client))
-            if isinstance(entered, asyncio.Future):
-                entered.add_done_callback(_looked_at)
-            return entered
+            return self._door.enter(submission(record, heads, client))
         except Refused as refusal:
-            return Answer.refused(refusal.faults, Heads(record).echo("origin-reference"))
+            return Answer.refused(refusal.faults, heads.echo("origin-reference"))
         except Exception as error:  # one that the database's absence breaks, too: raised when all have ended
             return error
 
-    def _reply(self, record: Record, entered: asyncio.Future[Answer] | Answer | Exception) -> Reply:
+    def _reply(self, record: Record, heads: Heads, entered: Entered, now: datetime) -> Reply:
         try:
             if isinstance(entered, Exception):
                 raise entered
@@ -195,37 +199,18 @@ class BusIntake:
         except Unavailable:
             raise
         except Exception as error:
-            return self._broke(record, error)
-        return Reply(record, self._message(record, answer.verdict.value, answer.body), verdict=answer.verdict)
+            return self._broke(record, heads, error, now)
+        message = _message(record, heads, answer.verdict.value, answer.body, now)
+        return Reply(record, message, verdict=answer.verdict)
 
-    def _broke(self, record: Record, error: Exception) -> Reply:
+    def _broke(self, record: Record, heads: Heads, error: Exception, now: datetime) -> Reply:
         """Our bug: the client is told, and the record kept, so that it can be sent again when that is mended."""
         log.error("bus.broke", client=client_of(record.topic), exc_info=error)
-        reference = Heads(record).echo("origin-reference")
+        reference = heads.echo("origin-reference")
         faults = [fault_data(our_mistake())]
         body = orjson.dumps({"status": INTERNAL, "reference": reference, "faults": faults})
         trouble = Unreadable("GATEWAY-BROKE", f"{type(error).__name__} at the door: our mistake")
-        return Reply(record, self._message(record, INTERNAL, body), self._letter(record, trouble))
-
-    def _message(self, record: Record, status: str, body: bytes) -> Message:
-        """The answer: under the same key, naming the message it answers. The same answer has the same id."""
-        heads = Heads(record)
-        identity = uuid5(record_id(record), hashlib.sha256(body).hexdigest())
-        client = client_of(record.topic)
-        told = {
-            **headers("intake.answered", identity, client, self._clock.now(), "application/json"),
-            "origin_status": status,
-            "origin_submitted_partition": str(record.partition),
-            "origin_submitted_offset": str(record.offset),
-        }
-        for name, given in (
-            ("ce_causationid", "ce_id"),
-            ("origin-reference", "origin-reference"),
-            ("traceparent", "traceparent"),
-        ):
-            if (value := heads.echo(given)) is not None:
-                told[name] = value
-        return Message(f"{ANSWERED}.{client}", storable(record).key or str(identity), body, told)
+        return Reply(record, _message(record, heads, INTERNAL, body, now), self._letter(record, trouble))
 
     # ------------------------------------------------------------ out
 
@@ -264,7 +249,34 @@ class BusIntake:
         return letter(record, trouble, GROUP, self._clock.now())
 
 
+def _message(record: Record, heads: Heads, status: str, body: bytes, now: datetime) -> Message:
+    """The answer: under the same key, naming the message it answers. The same answer has the same id."""
+    identity, client = answer_id(record, body), client_of(record.topic)
+    told = headers("intake.answered", identity, client, now, "application/json")
+    told["origin_status"] = status
+    told["origin_submitted_partition"] = str(record.partition)
+    told["origin_submitted_offset"] = str(record.offset)
+    for name, given in ECHOED:
+        if (value := heads.echo(given)) is not None:
+            told[name] = value
+    return Message(f"{ANSWERED}.{client}", storable_text(record.key) or str(identity), body, told)
+
+
+async def _ended(answers: Sequence[asyncio.Future[Answer]]) -> None:
+    """Once all have ended: what comes again must not meet itself. The door answers in order, many at once: who waits
+    for the last finds the others there. The first that fails speaks for all: nobody else need look at the others."""
+    try:
+        for one in reversed(answers):
+            if not one.done():
+                await asyncio.wait((one,))
+    finally:
+        for one in answers:
+            if one.done():
+                _looked_at(one)
+            else:
+                one.add_done_callback(_looked_at)
+
+
 def _looked_at(answer: asyncio.Future[Answer]) -> None:
-    """The first that fails speaks for its batch; of the others nobody asks any more."""
     if not answer.cancelled():
         answer.exception()

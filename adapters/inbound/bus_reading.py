@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import unknown_media_type
+from gateway.runtime.ids import id_of
 
 SUBMITTED: Final = "origin.intake.submitted.v1"
 ANSWERED: Final = "origin.intake.answered.v1"
@@ -39,16 +41,24 @@ class Heads:
 
     def echo(self, name: str) -> str | None:
         """The value if it is fit to be sent back: 1 to 255 printable characters."""
-        value = (self._headers.get(name) or "").strip()
+        value = self._headers.get(name)
+        if value is None:
+            return None
+        value = value.strip()
         return value if 0 < len(value) <= MAX_TEXT and value.isprintable() and REPLACED not in value else None
 
 
-def submission(record: Record, client: Client | None) -> Submission:
+def answer_id(record: Record, body: bytes) -> UUID:
+    """Names the answer `body` to a record. The record's bytes are part of it: another bus counts its offsets from 0
+    again."""
+    return id_of(f"{record.topic}/{record.partition}/{record.offset}/{len(record.body)}/".encode(), record.body, body)
+
+
+def submission(record: Record, heads: Heads, client: Client | None) -> Submission:
     """What the door is asked. Raises Refused with everything that is wrong with the record's envelope."""
-    heads = Heads(record)
-    faults: list[Fault] = []
     if client is None:
         raise Refused([unknown_client()])
+    faults: list[Fault] = []
     media_type = _media_type(heads.get("content-type"))
     if media_type is None:
         faults.append(unknown_media_type(("application/xml", "application/json")))

@@ -125,11 +125,12 @@ def again(letter: DeadLetter) -> Message:
 
 def storable(record: Record) -> Record:
     """The record without NUL in key and headers, which PostgreSQL keeps in no text. The body is bytes: untouched."""
-    plain = {_plain(name): _plain(value) for name, value in record.headers.items()}
-    return replace(record, key=_plain(record.key), headers=plain)
+    plain = {storable_text(name): storable_text(value) for name, value in record.headers.items()}
+    return replace(record, key=storable_text(record.key), headers=plain)
 
 
-def _plain(text: str) -> str:
+def storable_text(text: str) -> str:
+    """The text without NUL."""
     return text.replace("\0", "\ufffd")
 
 

@@ -46,6 +46,7 @@ class _Waiting:
 
 
 Write: TypeAlias = Callable[[list[Examined]], Awaitable[list[Answer]]]
+Failed: TypeAlias = Callable[[str, Exception], None]
 
 
 class Door:
@@ -60,7 +61,10 @@ class Door:
         clock: Clock,
         unprintable: Callable[[str], Set[str]],
         max_bytes: int = MAX_BYTES,
+        *,
+        failed: Failed = lambda channel, error: None,
     ) -> None:
+        """`failed` is told of each document that gets no verdict: its channel, and why."""
         self._store = store
         self._dialects = dialects
         self._checks = checks
@@ -69,6 +73,7 @@ class Door:
         self._unprintable = unprintable
         self._plain = bytes(code for code in range(0x20, 0x7F) if not unprintable(chr(code)))
         self._max_bytes = max_bytes
+        self._failed = failed
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._closed = False
@@ -82,12 +87,15 @@ class Door:
         """The same for one who has many: a refusal at once, or the answer to come. Raises Unavailable."""
         try:
             examined = self.examine(submission)
+            if self._closed:
+                raise Unavailable("the door is closed")
         except Rejected as refusal:
             return Answer.refused(refusal.faults, refusal.reference)
         except Refused as refusal:
             return Answer.refused(refusal.faults, submission.reference)
-        if self._closed:
-            raise Unavailable("the door is closed")
+        except Exception as error:
+            self._failed(submission.channel, error)
+            raise
         waiting = _Waiting(examined)
         self._waiting.append(waiting)
         self._arrived.set()
@@ -141,7 +149,7 @@ class Door:
         finally:
             self._closed = True
             left, self._waiting = [*batch, *self._waiting], []
-            _fail(left, Unavailable("the door is closing"))
+            self._fail(left, Unavailable("the door is closing"))
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         """Those that are plainly new in one step; then the others, and who of the first turned out to be special."""
@@ -158,10 +166,10 @@ class Door:
         except Unavailable as trouble:
             # Who came later is not judged first: a correction would overtake what it corrects.
             later, self._waiting = self._waiting, []
-            _fail([*batch, *later], trouble)
+            self._fail([*batch, *later], trouble)
         except Exception as error:
             if len(batch) == 1:
-                _fail(batch, error)
+                self._fail(batch, error)
                 return
             middle = len(batch) // 2
             await self._commit(batch[:middle], write)
@@ -170,6 +178,12 @@ class Door:
             for waiting, answer in zip(batch, answers, strict=False):
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
+
+    def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+                self._failed(waiting.examined.submission.channel, error)
 
     async def _opened(self, batch: list[Examined]) -> list[Answer]:
         """The short way; no answers when it is not for this batch, or its outcome is unknown."""
@@ -199,9 +213,3 @@ def _texts(fields: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place
         elif isinstance(value, (list, tuple)):
             for index, block in enumerate(value):
                 yield from _texts(block, (*place, name, index))
-
-
-def _fail(batch: list[_Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)

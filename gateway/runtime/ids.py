@@ -1,10 +1,14 @@
 """Ids for new things: UUIDs that sort by time, so that indexes grow at one end."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
 from uuid import UUID
+
+_FREE = (1 << 128) - 1 & ~(0xF << 76) & ~(0x3 << 62)
+"""All bits but those of version and variant."""
 
 ENTROPY: ContextVar[Callable[[int], bytes]] = ContextVar("ENTROPY", default=os.urandom)
 """Where the random bytes come from: the operating system, or the seed of a simulation in its own context."""
@@ -13,6 +17,13 @@ ENTROPY: ContextVar[Callable[[int], bytes]] = ContextVar("ENTROPY", default=os.u
 def new_id(now: datetime) -> UUID:
     """A UUID of version 7 (RFC 9562): milliseconds since 1970, then 74 random bits."""
     milliseconds = int(now.timestamp() * 1000)
-    value = (milliseconds << 80) | int.from_bytes(ENTROPY.get()(10))
-    value = (value & ~(0xF << 76)) | (7 << 76)
-    return UUID(int=(value & ~(0x3 << 62)) | (2 << 62))
+    return _made((milliseconds << 80) | int.from_bytes(ENTROPY.get()(10)), 7)
+
+
+def id_of(*parts: bytes) -> UUID:
+    """The same bytes, the same UUID: of version 8 (RFC 9562), from their SHA-256."""
+    return _made(int.from_bytes(hashlib.sha256(b"".join(parts)).digest()[:16]), 8)
+
+
+def _made(value: int, version: int) -> UUID:
+    return UUID(int=value & _FREE | version << 76 | 2 << 62)

@@ -11,8 +11,7 @@ from adapters.inbound.metrics import IntakeMetrics, LinkMetrics
 from gateway.core.admission import Verdict
 from gateway.core.decision import EventKind
 from gateway.core.messages import Reminder
-from gateway.counted_door import WHYS
-from gateway.metrics import CHANNELS, GROUPS, NEIGHBOURS, STAGES, Metrics, about_the_process
+from gateway.metrics import CHANNELS, GROUPS, NEIGHBOURS, STAGES, WHYS, Metrics, about_the_process
 from gateway.settings import Role
 
 BUDGET = 3000

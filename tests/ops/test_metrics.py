@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -13,11 +13,14 @@ from prometheus_client import CollectorRegistry
 from adapters.bus.kafka_lag import Ages
 from adapters.bus.log import append, declare_client
 from adapters.bus.topics import declared
+from adapters.store.memory import MemoryStore
 from gateway import gauges
-from gateway.counted_door import CountedDoor
 from gateway.metrics import Metrics
 from gateway.ports import Message, Unavailable
+from gateway.runtime.door import Door
+from gateway.storage import Fresh
 from tests.ops.known import BUDGET, LABELS, registry, samples
+from tests.runtime.house import DIALECTS, House, document
 
 ACCEPTED = "origin.declaration.accepted.v1"
 
@@ -152,28 +155,38 @@ def test_a_records_age_is_told_by_the_looks_that_saw_it_come() -> None:
     assert len(ages._seen[place]) < 10
 
 
-class Door:
-    """Answers as told."""
+class BrokenStore(MemoryStore):
+    """A database that does as told when a declaration is written."""
 
-    def __init__(self, outcome: Exception | None) -> None:
-        self.outcome = outcome
+    trouble: Exception | None = None
 
-    def enter(self, submission: object) -> asyncio.Future[object]:
-        """What the real one does with a document it can examine."""
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if self.outcome is None:
-            answer.set_result("answer")
-        else:
-            answer.set_exception(self.outcome)
-        return answer
+    async def open(self, fresh: Sequence[Fresh]) -> Sequence[str] | None:
+        """See `gateway.storage.Store`."""
+        if self.trouble is not None:
+            raise self.trouble
+        return await super().open(fresh)
 
 
 @pytest.mark.parametrize(("outcome", "why"), [(Unavailable("x"), "unavailable"), (KeyError("x"), "broke"), (None, "")])
 async def test_what_the_door_gave_no_verdict_is_counted(outcome: Exception | None, why: str) -> None:
-    found = CollectorRegistry()
-    door = CountedDoor(Door(outcome), Metrics(found))
-    with contextlib.nullcontext() if outcome is None else pytest.raises(type(outcome)):
-        await door.submit(SimpleNamespace(channel="http"))
-    await asyncio.sleep(0)
+    found, house = CollectorRegistry(), House()
+    store = BrokenStore(house.log.append)
+    store.trouble = outcome
+    failed = Metrics(found).failed
+    door = Door(store, DIALECTS, house.checks, house.codec, house.clock, lambda text: frozenset(), failed=failed)
+    async with house.open(door):
+        with contextlib.nullcontext() if outcome is None else pytest.raises(type(outcome)):
+            await house.submit(document(), door=door)
     counted = {s.labels["why"]: s.value for s in samples(found) if s.name == "origin_door_failures_total" and s.value}
     assert counted == ({why: 1} if why else {})
+
+
+async def test_so_is_what_comes_when_the_door_is_closed() -> None:
+    found, house = CollectorRegistry(), House()
+    failed = Metrics(found).failed
+    door = Door(house.store, DIALECTS, house.checks, house.codec, house.clock, lambda text: frozenset(), failed=failed)
+    async with house.open(door):
+        pass
+    with pytest.raises(Unavailable):
+        await house.submit(document(), door=door, channel="bus")
+    assert found.get_sample_value("origin_door_failures_total", {"channel": "bus", "why": "unavailable"}) == 1
