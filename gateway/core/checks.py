@@ -4,8 +4,9 @@ The vocabulary is closed (design, law 7): present, absent, equals, one_of, in_co
 min, max, count, unique, sum_equals, not_after, and `when` for conditions. An absent value breaks no rule but `present`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +32,8 @@ _LISTS: Final[Mapping[str, type[Block]]] = MappingProxyType(
     {"goods": Goods, "non_parties": NonParty, "invoices": Invoice}
 )
 _BLOCKS: Final[Mapping[str, type[Block]]] = MappingProxyType({"amendment": Amendment})
+BLOCKS: Final = 512
+"""Sets of fields whose rules are remembered, for each block of a profile."""
 _JUDGE_ABSENCE: Final = frozenset({"present", "absent", "count"})
 """Words that have something to say of a value that is not there."""
 
@@ -71,21 +74,59 @@ class _Single:
 class _Group:
     """Rules of one block under the same conditions."""
 
-    scope: str
-    is_list: bool
     whole: Condition | None
-    """Conditions on the declaration, judged once, however many items the list has."""
+    """Conditions on the declaration."""
     own: Condition | None
-    """Conditions on the item, judged once per item."""
-    required: frozenset[str]
-    """Fields of `presences`: a block that has them all breaks none of those rules, and one look tells."""
+    """Conditions on the item of a list."""
     presences: tuple[_Single, ...]
     valued: tuple[tuple[str, Check, _Single], ...]
     """Rules on a value, where there is one. Plain tuples: this is the inner loop of the door."""
     counted: tuple[_Single, ...]
     """Rules that judge an absent value too."""
-    only_presence: bool
-    """There are no others than `presences`."""
+
+    def left(self, fields: tuple[str, ...]) -> "_Group | None":
+        """What there is to say of a block with these fields and no others; None: nothing."""
+        there = frozenset(fields)
+        presences = tuple(one for one in self.presences if one.field not in there)
+        valued = tuple(one for one in self.valued if one[0] in there)
+        some = presences or valued or self.counted
+        return replace(self, presences=presences, valued=valued) if some else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """All rules on the declaration itself, on one of its blocks, or on each item of one of its lists."""
+
+    name: str
+    is_list: bool
+    groups: Callable[[tuple[str, ...]], tuple[_Group, ...]]
+    """The fields that a block has -> its groups, without the rules that these fields alone settle. Remembered: blocks
+    of the same fields recur, and most of a profile asks whether a field is there."""
+
+    def judge(self, fields: Fields, found: list[Finding]) -> None:
+        """Every broken rule is added to `found`."""
+        if not self.name:
+            self._judge(fields, fields, (), found)
+        elif self.is_list:
+            for index, block in enumerate(fields.get(self.name, ())):
+                self._judge(block, fields, (self.name, index), found)
+        else:
+            self._judge(fields.get(self.name, _EMPTY), fields, (self.name,), found)
+
+    def _judge(self, block: Fields, root: Fields, place: Place, found: list[Finding]) -> None:
+        for group in self.groups(tuple(block)):
+            if group.whole is not None and not group.whole(root, root):
+                continue
+            if group.own is not None and not group.own(block, root):
+                continue
+            for one in group.presences:
+                found.append(Finding((*place, one.field), one.rule, one.severity))
+            for field, check, one in group.valued:
+                if not check(block[field], block, root):
+                    found.append(Finding((*place, field), one.rule, one.severity))
+            for one in group.counted:
+                if not one.check(block.get(one.field), block, root):
+                    found.append(Finding((*place, one.field), one.rule, one.severity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +145,14 @@ class Checks:
 
     header: Header
     rules: tuple[Rule, ...]
-    groups: tuple[_Group, ...]
+    scopes: tuple[_Scope, ...]
     collectives: tuple[_Collective, ...]
 
     def run(self, fields: Fields) -> list[Finding]:
         """Every broken rule."""
         found: list[Finding] = []
-        for group in self.groups:
-            if group.whole is not None and not group.whole(fields, fields):
-                continue
-            scope = group.scope
-            if not scope:
-                _judge(group, fields, fields, (), found)
-            elif group.is_list:
-                for index, block in enumerate(fields.get(scope, ())):
-                    if group.only_presence and group.required <= block.keys():
-                        continue
-                    if group.own is None or group.own(block, fields):
-                        _judge(group, block, fields, (scope, index), found)
-            else:
-                _judge(group, fields.get(scope, _EMPTY), fields, (scope,), found)
+        for scope in self.scopes:
+            scope.judge(fields, found)
         for one in self.collectives:
             if one.applies is None or one.applies(fields, fields):
                 found.extend(Finding(place, one.rule, one.severity) for place in one.check(fields))
@@ -133,25 +162,10 @@ class Checks:
 _EMPTY: Final[Fields] = MappingProxyType({})
 
 
-def _judge(group: _Group, block: Fields, root: Fields, place: Place, found: list[Finding]) -> None:
-    get = block.get
-    if not group.required <= block.keys():
-        for one in group.presences:
-            if one.field not in block:
-                found.append(Finding((*place, one.field), one.rule, one.severity))
-    for field, check, one in group.valued:
-        value = get(field)
-        if value is not None and not check(value, block, root):
-            found.append(Finding((*place, field), one.rule, one.severity))
-    for one in group.counted:
-        if not one.check(get(one.field), block, root):
-            found.append(Finding((*place, one.field), one.rule, one.severity))
-
-
 def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Checks:
     """Raises ProfileError for unknown words, fields, arguments, code lists, predicates and bad patterns."""
     pattern(profile.header.number)
-    grouped: dict[tuple[str, str], list[_Single]] = {}
+    grouped: dict[str, dict[str, list[_Single]]] = {}
     collectives: list[_Collective] = []
     for rule in profile.rules:
         try:
@@ -162,11 +176,22 @@ def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Chec
                 continue
             _conditions(rule, scope, codelists)
             single = _Single(rule, severity, field, _check(rule, codelists))
-            grouped.setdefault((scope if each or scope in _BLOCKS else "", repr(rule.when)), []).append(single)
+            groups = grouped.setdefault(scope if each or scope in _BLOCKS else "", {})
+            groups.setdefault(repr(rule.when), []).append(single)
         except ProfileError as error:
             raise ProfileError(f"{profile.header.type}, rule {rule.id}: {error}") from None
-    groups = tuple(_group(scope, singles, codelists) for (scope, _), singles in grouped.items())
-    return Checks(profile.header, tuple(profile.rules), groups, tuple(collectives))
+    scopes = tuple(_scope(name, groups.values(), codelists) for name, groups in grouped.items())
+    return Checks(profile.header, tuple(profile.rules), scopes, tuple(collectives))
+
+
+def _scope(name: str, rules: Iterable[Sequence[_Single]], codelists: Mapping[str, CodeList]) -> _Scope:
+    groups = [_group(name, singles, codelists) for singles in rules]
+
+    @lru_cache(maxsize=BLOCKS)
+    def of_block(fields: tuple[str, ...]) -> tuple[_Group, ...]:
+        return tuple(left for group in groups if (left := group.left(fields)) is not None)
+
+    return _Scope(name, name in _LISTS, of_block)
 
 
 def _group(scope: str, rules: Sequence[_Single], codelists: Mapping[str, CodeList]) -> _Group:
@@ -175,17 +200,7 @@ def _group(scope: str, rules: Sequence[_Single], codelists: Mapping[str, CodeLis
     presences = tuple(one for one in rules if one.rule.word == "present" and one.field not in _LISTS)
     valued = tuple((one.field, one.check, one) for one in rules if one.rule.word not in _JUDGE_ABSENCE)
     counted = tuple(one for one in rules if one.rule.word in _JUDGE_ABSENCE and one not in presences)
-    return _Group(
-        scope=scope,
-        is_list=scope in _LISTS,
-        whole=whole,
-        own=own,
-        required=frozenset(one.field for one in presences),
-        presences=presences,
-        valued=valued,
-        counted=counted,
-        only_presence=not valued and not counted,
-    )
+    return _Group(whole, own, presences, valued, counted)
 
 
 def _severity(rule: Rule, codelists: Mapping[str, CodeList]) -> Severity:

@@ -172,12 +172,12 @@ def _port_in(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
 
 
 def _names_country(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
-    """A party's block ends with its country, or says TO ORDER."""
+    """A party's block ends with its country, or says TO ORDER. Remembered: buyers recur."""
     names = tuple(_country_names(args, lists))
 
-    def check(value: Any, _block: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
-        text = value.upper()
-        own = root.get("destination", "").upper()
+    @lru_cache(maxsize=1024)
+    def named(text: str, own: str) -> bool:
+        text, own = text.upper(), own.upper()
         if own and own in text:
             return True
         text = " ".join(text.split())
@@ -188,7 +188,7 @@ def _names_country(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Ch
                 return True
         return False
 
-    return check
+    return lambda value, _block, root: named(value, root.get("destination", ""))
 
 
 PREDICATES: Final[Mapping[str, Maker]] = MappingProxyType(
