@@ -92,16 +92,18 @@ def plain(text: str) -> dict[str, Any] | None:
 
 def line_of(text: str, path: str) -> int:
     """The line of an element of a plain document, or of the nearest one around it."""
-    at, end = 0, len(text)
-    for step in path.split("/")[1:]:
+    root, *steps = path.split("/")[1:]
+    at, end = text.index(f"<{root} "), len(text)
+    for left, step in zip(range(len(steps))[::-1], steps, strict=True):
         name, _, index = step.rstrip("]").partition("[")
-        found = at - 1
+        found = at
         for _ in range(int(index or 1)):
-            found = text.find(f"<{name}>" if at else f"<{name} ", found + 1, end)
+            found = text.find(f"<{name}>", found + 1, end)
             if found < 0:
                 return text.count("\n", 0, at) + 1
         at = found
-        end = text.index(f"</{name}>", at)
+        if left:
+            end = text.index(f"</{name}>", at)
     return text.count("\n", 0, at) + 1
 
 
