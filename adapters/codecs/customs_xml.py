@@ -1,7 +1,7 @@
 """The official dialect: ``Certificate`` (原产地证书数据导入接口) <-> `Declaration`."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from lxml import etree
@@ -12,7 +12,7 @@ from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS,
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import clean, escaped, from_customs, to_customs, trouble, unbroken
 from adapters.codecs.xml import line_at, parse
-from adapters.codecs.xml_plain import line_of, plain
+from adapters.codecs.xml_plain import line_of, plain, takes
 from gateway.core.declaration import Block, Declaration
 from gateway.core.faults import Fault, Refused
 from gateway.ports import Place, Reading
@@ -20,7 +20,8 @@ from gateway.ports import Place, Reading
 MAX_BYTES: Final = 4 << 20
 """Larger declarations are not parsed at all (2,000 goods lines need about 2 MiB); the doors' limits are smaller."""
 
-_START: Final = f'<?xml version="1.0" encoding="UTF-8"?>\n<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
+_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
+_ROOT: Final = f'<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
 
 
 class CustomsXml:
@@ -61,8 +62,11 @@ class CustomsXml:
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""
+        text, as_it_is = _encoded(content)
+        if as_it_is and takes(text):
+            return text.encode()
         _refuse_if(carriage_faults(content))
-        document = encode(content)
+        document = text.encode()
         root = parse(document, limit=MAX_BYTES)
         if not self._schema.valid(root):
             raise Refused(explain.faults(self._schema, root, len(document)))
@@ -71,29 +75,36 @@ class CustomsXml:
 
 def encode(content: Declaration | Mapping[str, Any]) -> bytes:
     """The official bytes of a declaration, or of its (perhaps faulty) plain data; not validated yet."""
+    return _encoded(content)[0].encode()
+
+
+def _encoded(content: Declaration | Mapping[str, Any]) -> tuple[str, bool]:
+    """The document, and whether all its texts can be carried and went in as they are, but for line breaks."""
     values = _values(content)
-    parts = [_START]
-    _write_block(parts, values, HEAD)
-    parts.append("</CertificateHead>")
+    texts: list[Any] = []
+    root = _root(values, texts.extend)
+    whole = " ".join(map(str, texts))
+    good = clean(whole) and "/n" not in whole and "&" not in whole and "<" not in whole and ">" not in whole
+    root = to_customs(root) if good else _root(values, None)
+    return f"{_DECLARATION}\n{root}\n", good
+
+
+def _root(values: Mapping[str, Any], told: Callable[[Iterable[Any]], None] | None) -> str:
+    """The element that holds all. `told`: what goes in, as it is; None: texts are brought into the official form."""
+    parts = [_ROOT, _block(values, HEAD, told), "</CertificateHead>"]
     for section in SECTIONS:
-        inner = values.get(section.field)
+        inner, lines = values.get(section.field), ""
         if section.item is None:
-            lines: list[str] = []
-            if inner is not None:
-                _write_block(lines, _values(inner), section.table)
-            if lines:
-                parts.extend((f"<{section.container}>", *lines, f"</{section.container}>"))
-        elif inner or section.field == "goods":
-            parts.append(f"<{section.container}>")
-            for item in inner or ():
-                parts.append(f"<{section.item}>")
-                _write_block(parts, _values(item), section.table)
-                parts.append(f"</{section.item}>")
-            parts.append(f"</{section.container}>")
+            lines = "" if inner is None else _block(_values(inner), section.table, told)
+        elif inner:
+            blocks = [_block(_values(item), section.table, told) for item in inner]
+            lines = f"<{section.item}>{f'</{section.item}><{section.item}>'.join(blocks)}</{section.item}>"
+        if lines or section.field == "goods":
+            parts.append(f"<{section.container}>{lines}</{section.container}>")
     promise = values.get("promise")
     code = "" if promise is None else f"<AplPromiseCode>{escaped(to_customs(promise))}</AplPromiseCode>"
-    parts.append(f"<AplPromise>{code}</AplPromise></Certificate>\n")
-    return "".join(parts).encode()
+    parts.append(f"<AplPromise>{code}</AplPromise></Certificate>")
+    return "".join(parts)
 
 
 def _values(content: Any) -> Mapping[str, Any]:
@@ -126,19 +137,24 @@ def _search(block: Any, place: Place, found: list[tuple[Place, str]]) -> None:
             _search(value, (*place, name), found)
 
 
-def _write_block(parts: list[str], values: Mapping[str, Any], table: BlockTable) -> None:
-    for name, start, end, absent in table.writers:
-        value = values.get(name)
-        if value is None:
-            if absent:
-                parts.append(absent)
-            continue
-        text = value if type(value) is str else str(value)
-        if "\n" in text:
-            text = to_customs(text)
-        if "&" in text or "<" in text or ">" in text or "\r" in text:
-            text = escaped(text)
-        parts.append(start + text + end)
+def _block(values: Mapping[str, Any], table: BlockTable, told: Callable[[Iterable[Any]], None] | None) -> str:
+    """The elements of one block."""
+    form, given = _form(table, tuple([name for name, value in values.items() if value is not None]))
+    texts = [values[name] for name in given]
+    if told is None:
+        texts = [escaped(to_customs(str(text))) for text in texts]
+    else:
+        told(texts)
+    return form % tuple(texts)
+
+
+@lru_cache(maxsize=1024)
+def _form(table: BlockTable, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """How a block with these fields is written, and in which order. Remembered: an enterprise fills in the same ones
+    most of the time."""
+    given = [name for name, *_ in table.writers if name in names]
+    form = "".join(f"{start}%s{end}" if name in given else absent for name, start, end, absent in table.writers)
+    return form, tuple(given)
 
 
 _Walked = tuple[dict[str, Any], list[str], list[Place]]

@@ -13,9 +13,9 @@ NAMESPACE: Final = "http://www.w3.org/2000/09/xmldsig#"
 SCHEMA: Final = "certificate"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockTable:
-    """One block: how its elements and fields find each other, and what writes it."""
+    """One block: how its elements and fields find each other, and what writes it. Each is there once."""
 
     fields: Mapping[str, Official]
     by_tag: Mapping[str, str]
