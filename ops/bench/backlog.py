@@ -32,6 +32,7 @@ from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
 from gateway.runtime.turn import GROUP
 from ops.bench import rows
+from ops.bench.cores import Stretch, scaling_aim
 from ops.bench.documents import endless, templates
 from ops.bench.figures import Figure, Progress, duration, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -39,7 +40,7 @@ from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 from renderers import fonts
 
-THIRD, SCALES = 1 / 3, 1.5
+THIRD = 1 / 3
 RECEIPTS, LIMIT = 10_000, 60.0
 """A backlog of so many receipts, and the seconds it may take."""
 STEPS = 4
@@ -67,6 +68,8 @@ class Speeds:
 
     declarations: float
     receipts: float
+    idle: float = 0.0
+    """Cores that stood still meanwhile."""
 
     @property
     def together(self) -> float:
@@ -94,6 +97,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         progress.say(f"backlog {number}/{rounds}: one process {one[-1]}, two {two[-1]}, their rows alone {alone[-1]}")
     ours, others, limits = ([speeds.together for speeds in side] for side in (one, two, alone))
     name, against = "turn on PostgreSQL", f"all its rows, batches of {batch}, one connection"
+    idle = median(speeds.idle for speeds in one)
     took = RECEIPTS / median(speeds.receipts for speeds in one)
     shares = {
         "declarations": ratio_of([speeds.declarations for speeds in one], [speeds.declarations for speeds in alone]),
@@ -101,8 +105,9 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     }
     return [
         rate(f"{name}, 1 process", median(ours), "messages/s", against, median(limits), THIRD, ratio_of(ours, limits)),
-        rate(f"{name}, 2 processes", median(others), "messages/s", "1 process", median(ours), SCALES,
+        rate(f"{name}, 2 processes", median(others), "messages/s", "1 process", median(ours), scaling_aim(idle),
              ratio_of(others, ours)),
+        told("... cores idle beside one process", idle, "cores", "what a second one can win"),
         *(told(f"... {kind}, 1 process", share, "of the rate of their rows alone") for kind, share in shares.items()),
         duration(f"backlog of {RECEIPTS:,} receipts, 1 process", took, "s", "asked for", LIMIT),
     ]  # fmt: skip
@@ -123,9 +128,13 @@ async def _drained(ground: Ground, size: int, processes: int) -> Speeds:
         stack.enter_context(gateways(processes, free_port(), ground.dsn, FOLDER / "data", "turn"))
         await _readers(pool, processes)
         await _drain(bus, ACCEPTED, accepted[:WARM])
-        opened = (size - WARM) / await _drain(bus, ACCEPTED, accepted[WARM:])
+        both = Stretch()
+        with both.going_on():
+            opened = (size - WARM) / await _drain(bus, ACCEPTED, accepted[WARM:])
         await _drain(bus, INBOUND, receipts[:WARM])
-        found = Speeds(opened, (len(receipts) - WARM) / await _drain(bus, INBOUND, receipts[WARM:]))
+        with both.going_on():
+            received = (len(receipts) - WARM) / await _drain(bus, INBOUND, receipts[WARM:])
+        found = Speeds(opened, received, both.idle)
         (row,) = await pool.fetch(ENDED, STEPS + 1)
         if (row["approved"], row["all"], row["parked"]) != (size, size, 0):
             raise Wrong(f"{row['approved']} of {row['all']} certificates are approved, {row['parked']} messages parked")

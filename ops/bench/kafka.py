@@ -29,6 +29,7 @@ from adapters.postgres.pool import connect
 from adapters.store.clients import Clients
 from gateway.dev_kafka.cluster import Kafka
 from ops.bench import commits
+from ops.bench.cores import Stretch, scaling_aim
 from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -36,7 +37,7 @@ from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 
 CLIENTS = 8
-AIM, SCALES = 0.6, 1.5
+AIM = 0.6
 PATIENCE = 120.0
 RAW = "origin.status.changed.v1"
 """A topic that nobody reads meanwhile."""
@@ -50,6 +51,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         return []
     rounds, size = (2, 800) if quick else (5, 4000)
     found: dict[str, list[float]] = {name: [] for name in ("one", "two", "parts", "read", "judge", "write")}
+    idle: list[float] = []
     async with broker() as cluster:
         await _ready(ground, cluster)
         serials = count(1)
@@ -65,6 +67,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
                             await ground.settle()
                             found[name].append(await line.answered(size))
                             if processes == 1:
+                                idle.append(line.stretch.idle)
                                 for part, speed in (await _parts(line, connection, size)).items():
                                     found[part].append(speed)
                             latest = ", ".join(f"{part} {values[-1]:,.0f}" for part, values in found.items() if values)
@@ -77,8 +80,9 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     return [
         rate(f"{name}, 1 process", median(one), "declarations/s", against, median(found["parts"]), AIM,
              ratio_of(one, found["parts"])),
-        rate(f"{name}, 2 processes", median(two), "declarations/s", "1 process", median(one), SCALES,
-             ratio_of(two, one)),
+        rate(f"{name}, 2 processes", median(two), "declarations/s", "1 process", median(one),
+             scaling_aim(median(idle)), ratio_of(two, one)),
+        told("... cores idle beside one process", median(idle), "cores", "what a second one can win"),
         *(
             told(f"... raw: {words}", median(found[part]), "/s", "the slowest part" if part == slowest else "")
             for part, words in (
@@ -139,6 +143,8 @@ class Line:
         self.submitted: dict[TopicPartition, tuple[int, int]] = {}
         """The last backlog: first offset, and the one behind its last."""
         self.answers: dict[TopicPartition, tuple[int, int]] = {}
+        self.stretch = Stretch()
+        """The time it took."""
         self._processes = processes
         self._serials = serials
 
@@ -167,11 +173,12 @@ class Line:
                 os.kill(process, signal.SIGCONT)
         start = perf_counter()
         wanted = sum(before.values()) + size
-        while sum((after := await self._ends(ANSWERED)).values()) < wanted:
-            if perf_counter() - start > PATIENCE:
-                raise Wrong(f"{wanted - sum(after.values())} declarations were not answered in {PATIENCE:.0f} s")
-            await asyncio.sleep(0.02)
-        took = perf_counter() - start
+        self.stretch = Stretch()
+        with self.stretch.going_on():
+            while sum((after := await self._ends(ANSWERED)).values()) < wanted:
+                if perf_counter() - start > PATIENCE:
+                    raise Wrong(f"{wanted - sum(after.values())} declarations were not answered in {PATIENCE:.0f} s")
+                await asyncio.sleep(0.02)
         self.answers = {place: (before[place], after[place]) for place in after}
         self.submitted = {place: (asked[place], end) for place, end in (await self._ends(SUBMITTED)).items()}
         refused = [
@@ -181,7 +188,7 @@ class Line:
         ]
         if refused:
             raise Wrong(f"{len(refused)} of {size} declarations were not accepted: {refused[0].value!r}")
-        return size / took
+        return size / self.stretch.seconds
 
     async def write(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Each under a key of its own; on every replica on return."""
