@@ -13,7 +13,7 @@ from lxml import etree
 from pydantic import ValidationError
 
 from adapters.codecs.catalog import catalog
-from adapters.codecs.receipts import message_id, open_tolerantly, read_fileret, read_receipt
+from adapters.codecs.receipts import local_name, message_id, open_tolerantly, read_fileret, read_receipt
 from adapters.codecs.texts import escaped, presentable
 from adapters.codecs.xml import parse, parse_own
 from gateway.core.faults import Refused
@@ -98,14 +98,11 @@ def read_layout_head(root: etree._Element, body: bytes) -> LayoutArrived:
 
 def _from_customs(body: bytes) -> Incoming:
     root = open_tolerantly(body)
-    name = etree.QName(root).localname
-    if name == "LayoutDocument":
+    if local_name(root) == "LayoutDocument":
         return read_layout_head(root, body)
     # A receipt may come wrapped in an envelope: the first element of a known name counts.
     for element in root.iter("{*}Receipt", "{*}FileRet"):
-        if etree.QName(element).localname == "Receipt":
-            return read_receipt(element, body)
-        return read_fileret(element, body)
+        return (read_receipt if local_name(element) == "Receipt" else read_fileret)(element, body)
     raise Unreadable("INBOUND-ROOT", "neither a receipt nor a layout document")
 
 

@@ -70,7 +70,12 @@ def code_meanings() -> Mapping[tuple[str, str], str]:
 
 def message_id(body: bytes) -> UUID:
     """The id of an inbound customs message: fixed by its bytes."""
-    return uuid5(INBOUND, hashlib.sha256(body).hexdigest())
+    return named(hashlib.sha256(body).hexdigest())
+
+
+def named(sha256: str) -> UUID:
+    """The same, of bytes whose hash is known."""
+    return uuid5(INBOUND, sha256)
 
 
 def open_tolerantly(body: bytes) -> etree._Element:
@@ -84,13 +89,12 @@ def open_tolerantly(body: bytes) -> etree._Element:
 
 def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
     """A business receipt. Raises Unreadable when it names no certificate."""
-    reply_element = _first(root, "CusRespData")
-    own = _texts(root, without=reply_element)
-    channel = own.get("Channel", "")
-    reply = _reply(reply_element) if reply_element is not None else None
+    own, inside = _texts(root, apart="CusRespData")
+    channel, reply = own.get("Channel", ""), None if inside is None else _reply(inside)
+    sha256 = hashlib.sha256(body).hexdigest()
     return BusinessReceipt(
-        message_id=message_id(body),
-        raw_sha256=hashlib.sha256(body).hexdigest(),
+        message_id=named(sha256),
+        raw_sha256=sha256,
         number=_number(own),
         channel=channel,
         meaning=_meaning(channel, reply),
@@ -103,18 +107,18 @@ def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
 
 def read_fileret(root: etree._Element, body: bytes) -> TechnicalReceipt | AttachmentReceipt:
     """A technical receipt; with FileType or FileName an attachment's. Raises Unreadable without a number."""
-    own = _texts(root)
-    code = own.get("RetType", "")
+    own, _ = _texts(root)
+    code, sha256 = own.get("RetType", ""), hashlib.sha256(body).hexdigest()
     common = TechnicalReceipt(
-        message_id=message_id(body),
-        raw_sha256=hashlib.sha256(body).hexdigest(),
+        message_id=named(sha256),
+        raw_sha256=sha256,
         number=_number(own),
         code=code,
         verdict=TechnicalVerdict(code_meanings().get(("ret_type", code), "unknown")),
         note=own.get("Note", ""),
         sent_at=own.get("SendTime", ""),
     )
-    if _first(root, "FileType") is None and _first(root, "FileName") is None:
+    if next(root.iter("{*}FileType", "{*}FileName"), None) is None:
         return common
     return AttachmentReceipt(
         **common.model_dump(), file_type=own.get("FileType", ""), file_name=own.get("FileName", "")
@@ -197,19 +201,28 @@ def _as_utf8(body: bytes) -> bytes:
     return _XML_DECLARATION.sub("", text).encode()
 
 
-def _first(root: etree._Element, name: str) -> etree._Element | None:
-    return next(root.iter(f"{{*}}{name}"), None)
+def local_name(element: etree._Element) -> str:
+    """Its name without the namespace."""
+    return str(element.tag).rpartition("}")[2]
 
 
-def _texts(root: etree._Element, without: etree._Element | None = None) -> dict[str, str]:
-    """Local name -> trimmed text, first occurrence wins; what stands inside `without` is left out."""
-    found: dict[str, str] = {}
-    inside = set(without.iter()) if without is not None else set()
+def _texts(root: etree._Element, apart: str = "") -> tuple[dict[str, str], dict[str, str] | None]:
+    """Local name -> trimmed text, first occurrence wins: of all that is not in the first element called `apart`, and of
+    what is in it; None: there is no such element."""
+    own: dict[str, str] = {}
+    inside: dict[str, str] | None = None
+    left, found = 0, own
     for element in root.iter("{*}*"):
-        text = (element.text or "").strip()
-        if text and element not in inside:
-            found.setdefault(str(element.tag).rpartition("}")[2], text)
-    return found
+        name, text = str(element.tag).rpartition("}")[2], element.text
+        if name == apart and inside is None:
+            inside = found = {}
+            left = sum(1 for _ in element.iter("{*}*"))
+        elif left == 0:
+            found = own
+        left -= 1
+        if text and (text := text.strip()):
+            found.setdefault(name, text)
+    return own, inside
 
 
 def _number(own: Mapping[str, str]) -> str:
@@ -219,13 +232,12 @@ def _number(own: Mapping[str, str]) -> str:
     return number
 
 
-def _reply(element: etree._Element) -> CustomsReply:
-    own = _texts(element)
+def _reply(own: Mapping[str, str]) -> CustomsReply:
     running = own.get("RspNo", "")
     return CustomsReply(
         running_no=int(running) if running.isascii() and running.isdigit() and len(running) < 10 else None,
         issued_retroactively=own.get("ReissueFlag", "") == "1",
-        **{field: own.get(name, "") for name, field in _REPLY.items()},
+        **{field: text for name, text in own.items() if (field := _REPLY.get(name))},
     )
 
 

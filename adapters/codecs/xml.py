@@ -72,7 +72,7 @@ def parse(raw: bytes, *, limit: int = MAX_BYTES) -> etree._Element:
         raise _refusal(error) from None
     if root.getroottree().docinfo.internalDTD is not None:
         raise Refused([fault("XML-DOCTYPE")])
-    if _too_deep(root):
+    if raw.count(b"<") > MAX_DEPTH and _too_deep(root):
         raise Refused([fault("XML-DEPTH", limit=MAX_DEPTH)])
     return root
 
