@@ -70,6 +70,16 @@ Caused = dict[UUID, Sequence[Event]]
 """Message id -> what it caused; absent: it waits, or (a command) could not be handled."""
 
 
+BREATH = 10
+"""So many messages are worked on without a look at what else came."""
+
+
+async def breathe(number: int) -> None:
+    """After every tenth message whoever has heard from the database goes on: it must not wait while this one thinks."""
+    if number % BREATH == 0:
+        await asyncio.sleep(0)
+
+
 class NotHandled(Exception):
     """A command that could not be handled now: its certificate waits behind a parked message, or our code broke."""
 
@@ -122,7 +132,10 @@ class Turn:
     async def ahead(self, records: Sequence[Record], place: Place) -> None:
         """The same in one try, begun before the batches before it are committed: certificates are locked in the order
         of the batches, and nothing is written before those before are done."""
-        inputs = [Input.of(record, self._inlet) for record in records]
+        inputs = []
+        for number, record in enumerate(records, 1):
+            inputs.append(Input.of(record, self._inlet))
+            await breathe(number)
         async with self._store.turn() as transaction:
             await self._transact(transaction, inputs, "", {}, place)
 
@@ -206,7 +219,8 @@ class Turn:
         caused: Caused = {}
         waiting = set(loaded.parked)
         seen = set(loaded.seen)
-        for item in inputs:
+        for number, item in enumerate(inputs, 1):
+            await breathe(number)
             if item.timer is not None:
                 draft.settled.append(item.timer)
             if item.message_id in seen:
@@ -297,7 +311,10 @@ class Turn:
         wanted = [send.raw_sha256 for _, send in draft.sends if isinstance(send, CustomsDeclaration)]
         raws = await transaction.blobs(wanted)
         now = self._clock.now()
-        sends = [self._message(subject, outgoing, raws, now) for subject, outgoing in draft.sends]
+        sends = []
+        for number, (subject, outgoing) in enumerate(draft.sends, 1):
+            sends.append(self._message(subject, outgoing, raws, now))
+            await breathe(number)
         return TurnWork(
             handled=draft.handled,
             states=list(draft.states.values()),

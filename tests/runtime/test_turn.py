@@ -1,5 +1,6 @@
 """The turn: order, repetitions, poison, replay, due dates, commands; on real codecs and the store in memory."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from gateway.core.envelope import event_id
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint, TechnicalReceipt
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime import turn as turn_module
+from gateway.runtime.rounds import ALONE
 from gateway.runtime.turn import OUTBOUND, STATUS, NotHandled
 from gateway.storage import Collision, TurnWork
 from tests.runtime.house import DIALECTS, INBOUND, XML, House, copy_of, document, reply, taken
@@ -91,6 +93,34 @@ async def test_redelivered_records_are_in_effect_once() -> None:
     await house.turns()
     assert house.kinds(identity) == ["declared", "sent", "approved"]
     assert len(house.store.tables.receipts) == 2
+
+
+async def test_whoever_heard_from_the_database_goes_on_while_a_batch_is_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, rounds = House(), 0
+    for number in range(3 * turn_module.BREATH):
+        await house.declare(invoice_no=str(number))
+    when: dict[str, list[int]] = {}
+
+    def noting(owner: object, name: str) -> None:
+        whole, seen = getattr(owner, name), when.setdefault(name, [])
+        monkeypatch.setattr(owner, name, lambda *given: (seen.append(rounds), whole(*given))[1])
+
+    async def somebody_else() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    noting(house.codec, "decode")
+    noting(turn_module, "apply")
+    noting(DIALECTS[XML], "write")
+    other = asyncio.create_task(somebody_else())
+    await house.turn.ahead(house.unread(), ALONE)
+    other.cancel()
+    assert {name: len(seen) for name, seen in when.items()} == dict.fromkeys(when, 3 * turn_module.BREATH)
+    assert all(seen.count(one) <= turn_module.BREATH for seen in when.values() for one in seen), when
 
 
 async def test_two_doubles_in_one_batch_are_in_effect_once() -> None:
