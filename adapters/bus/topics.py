@@ -27,6 +27,7 @@ class Topics:
             raise ValueError("a topic has at least one partition")
         self._partitions = MappingProxyType(dict(partitions))
         self._per_client = MappingProxyType(dict(per_client))
+        self._count = functools.lru_cache(maxsize=4096)(self._counted)
 
     def __iter__(self) -> Iterator[str]:
         """The names, without those of single clients."""
@@ -42,7 +43,7 @@ class Topics:
             raise UnknownTopic(topic)
         return count
 
-    def _count(self, topic: str) -> int | None:
+    def _counted(self, topic: str) -> int | None:
         if (count := self._partitions.get(topic)) is not None:
             return count
         family, _, client = topic.rpartition(".")

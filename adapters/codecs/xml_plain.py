@@ -138,7 +138,9 @@ def _fields(found: re.Match[str], block: _Block, values: list[str]) -> dict[str,
     joined = "".join(fields.values())
     values.append(joined)
     if "/n" in joined:
-        fields = {name: value.replace("/n", "\n") for name, value in fields.items()}
+        for name, value in fields.items():
+            if "/n" in value:
+                fields[name] = value.replace("/n", "\n")
     if "line_no" in fields:
         fields["line_no"] = int(fields["line_no"])
     return fields

@@ -169,19 +169,16 @@ CONDITION_ARGUMENT: Final[Mapping[str, str | None]] = MappingProxyType(
 # ------------------------------------------------------------------ words on a whole list
 
 
-def _values(fields: Fields, scope: str, field: str) -> list[tuple[int, Any]]:
-    items = enumerate(fields.get(scope, ()))
-    return [(index, value) for index, item in items if (value := item.get(field)) is not None]
-
-
 def _unique(args: Fields, scope: str, field: str) -> Callable[[Fields], list[Place]]:
     def check(fields: Fields) -> list[Place]:
         seen: set[Any] = set()
         doubled: list[Place] = []
-        for index, value in _values(fields, scope, field):
+        for index, item in enumerate(fields.get(scope, ())):
+            value = item.get(field)
             if value in seen:
                 doubled.append((scope, index, field))
-            seen.add(value)
+            elif value is not None:
+                seen.add(value)
         return doubled
 
     return check
@@ -191,12 +188,14 @@ def _sum_equals(args: Fields, scope: str, field: str) -> Callable[[Fields], list
     total, tolerance = args["total"], Decimal(str(args.get("tolerance", "0")))
 
     def check(fields: Fields) -> list[Place]:
-        stated = _number(fields.get(total, "?"))
-        parts = [_number(value) for _, value in _values(fields, scope, field)]
-        known = [part for part in parts if part is not None]
-        if stated is None or not known or len(known) < len(parts):
+        parts = [value for item in fields.get(scope, ()) if (value := item.get(field)) is not None]
+        stated = fields.get(total)
+        if stated is None or not parts:
             return []
-        return [] if abs(sum(known) - stated) <= tolerance else [(total,)]
+        try:
+            return [] if abs(sum(map(Decimal, parts)) - Decimal(stated)) <= tolerance else [(total,)]
+        except InvalidOperation:  # what is no number is told elsewhere
+            return []
 
     return check
 

@@ -1,13 +1,13 @@
 """What an accepted declaration leaves behind: its row, and the small message that starts or corrects a life."""
 
 from datetime import datetime
+from uuid import UUID
 
 from gateway.core.admission import Known
 from gateway.core.envelope import headers
 from gateway.core.messages import DeclarationAccepted
 from gateway.ports import Message, MessageCodec
 from gateway.runtime.answers import Answer
-from gateway.runtime.ids import new_id
 from gateway.runtime.submission import Examined
 from gateway.storage import Admitted
 
@@ -45,11 +45,11 @@ def row(item: Examined, known: Known, given: Answer, now: datetime) -> Admitted:
     )
 
 
-def envelope(codec: MessageCodec, item: Examined, known: Known, now: datetime) -> Message:
+def envelope(codec: MessageCodec, item: Examined, known: Known, message_id: UUID, now: datetime) -> Message:
     """The small message that starts, or corrects, a certificate's life."""
     fields, submission = item.fields, item.submission
     accepted = DeclarationAccepted(
-        message_id=new_id(now),
+        message_id=message_id,
         certificate_id=known.certificate_id,
         number=known.number,
         revision=known.revision,
@@ -66,5 +66,5 @@ def envelope(codec: MessageCodec, item: Examined, known: Known, now: datetime) -
         accepted_at=now,
     )
     subject = str(known.certificate_id)
-    attributes = headers("declaration.accepted", accepted.message_id, subject, now, "application/xml")
+    attributes = headers("declaration.accepted", message_id, subject, now, "application/xml")
     return Message(ACCEPTED, subject, codec.encode(accepted), attributes)

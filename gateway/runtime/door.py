@@ -42,7 +42,7 @@ class Checks(Protocol):
 @dataclass(slots=True)
 class _Waiting:
     examined: Examined
-    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Answer] = field(default_factory=asyncio.Future)
 
 
 Write: TypeAlias = Callable[[list[Examined]], Awaitable[list[Answer]]]
@@ -113,7 +113,7 @@ class Door:
         faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
         if reading.fields["applicant_code"] != submission.client.enterprise:
             faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
-        if any(fault.severity is Severity.REFUSE for fault in faults):
+        if faults and any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reading.reference or submission.reference)
         return Examined(
             submission=submission,
@@ -121,7 +121,7 @@ class Door:
             raw_sha256=hashlib.sha256(submission.body).hexdigest(),
             content=packed,
             reference=reading.reference or submission.reference,
-            warnings=in_order(faults),
+            warnings=in_order(faults) if faults else (),
         )
 
     def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:

@@ -183,7 +183,7 @@ class Judgement:
     def _accept(self, item: Examined, known: Known) -> Answer:
         answer = accepting.answer(item, known)
         self._admitted.append(accepting.row(item, known, answer, self._now))
-        self._log.append(accepting.envelope(self._codec, item, known, self._now))
+        self._log.append(accepting.envelope(self._codec, item, known, new_id(self._now), self._now))
         return answer
 
     def _remember(self, item: Examined, key: Key, certificate_id: UUID, answer: Answer) -> None:

@@ -11,7 +11,7 @@ from gateway.core.numbers import Series, series
 from gateway.ports import Clock, MessageCodec
 from gateway.runtime import accepting
 from gateway.runtime.answers import Answer
-from gateway.runtime.ids import new_id
+from gateway.runtime.ids import new_ids
 from gateway.runtime.submission import Examined
 from gateway.storage import Fresh, Store
 
@@ -44,17 +44,19 @@ async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequenc
     wishes: dict[tuple[str, str, str], Series] = {}
     answers: list[Answer] = []
     fresh: list[Fresh] = []
-    for item in items:
+    ids = new_ids(now, 2 * len(items))
+    for item, certificate_id, message_id in zip(items, ids[::2], ids[1::2], strict=True):
         fields, client = item.fields, item.submission.client
         kind, exporter = fields["certificate_type"], fields["exporter_code"]
         wanted = (kind, exporter, client.prefix)
         wish = wishes.get(wanted)
         if wish is None:
             wish = wishes[wanted] = series(*wanted, now)
-        known = Known(new_id(now), wish.blank, fields["applicant_code"], 1, "accepted", item.content_sha256)
+        known = Known(certificate_id, wish.blank, fields["applicant_code"], 1, "accepted", item.content_sha256)
         given = accepting.answer(item, known)
         answers.append(given)
-        row, message = accepting.row(item, known, given, now), accepting.envelope(codec, item, known, now)
+        row = accepting.row(item, known, given, now)
+        message = accepting.envelope(codec, item, known, message_id, now)
         keys = (item.key[1],) if item.key == item.content_key else (item.key[1], item.content_key[1])
         fresh.append(Fresh(row, keys, wish, message))
     numbers = await store.open(fresh)

@@ -84,7 +84,8 @@ class Examined:
 
 def content(fields: Mapping[str, Any]) -> bytes:
     """Canonical content without the number, which the gateway may give: the same goods stay the same content."""
-    kept = {name: value for name, value in fields.items() if name != "number"}
+    kept = dict(fields)
+    kept.pop("number", None)
     if invoices := kept.get("invoices"):
         kept["invoices"] = [{n: v for n, v in invoice.items() if n != "certificate_number"} for invoice in invoices]
     return orjson.dumps(kept)
