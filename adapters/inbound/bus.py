@@ -37,7 +37,7 @@ from gateway.storage import DeadLetter
 GROUP: Final = "intake"
 BATCH: Final = 200
 """Records submitted together: as many as the door commits at once."""
-DEPTH: Final = 2
+DEPTH: Final = 3
 """Batches that begin before the first is answered: one at the door, one at the broker, one being examined."""
 LOOK: Final = 2.0
 """Seconds between two looks for clients that came to the bus or left it."""

@@ -7,7 +7,7 @@ works. They are done, and acknowledged, one after the other all the same; where 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from gateway.ports import Bus, Consumer, Fenced, Record, Unavailable
 from gateway.runtime.observer import Observer
@@ -68,6 +68,8 @@ class _Reader:
         self._most = most
         self._neighbour = neighbour
         self._rounds: deque[Round] = deque()
+        self._acknowledging: asyncio.Task[None] | None = None
+        """An acknowledgement goes its way while the next round begins: a broker takes its time over it."""
 
     async def run(self) -> None:
         """Until the bus, a drain or a bug ends it; what is under way is done first, and acknowledged."""
@@ -79,16 +81,19 @@ class _Reader:
                 except Exception:
                     while self._rounds:
                         await self._settle()
+                    await self._acknowledged()
                     raise
-                backlog = len(records) == asked > 1
-                if records and self._ahead is not None and (backlog or self._rounds):
-                    backlog &= await self._begin(records, self._ahead)
+                begun = True
+                if records and self._ahead is not None and (self._rounds or len(records) == asked > 1):
+                    begun = await self._begin(records, self._ahead)
                 elif records:
                     await self._alone(records)
-                elif not self._rounds:
+                elif not self._rounds and await self._acknowledged():
                     self._patience.nothing_came()
-                while len(self._rounds) > (self._depth if backlog else 0):
-                    backlog &= await self._settle()
+                while len(self._rounds) > self._depth or (self._rounds and not begun):
+                    await self._settle()
+                if not records and self._rounds:
+                    await self._settle()
         finally:
             await self._end()
 
@@ -102,10 +107,10 @@ class _Reader:
         done = self._rounds[0]
         if await done.well():
             self._rounds.popleft()
-            await self._acknowledge(done.records)
-            return True
+            return await self._acknowledge(done.records)
         left = [one.records for one in self._rounds]
         await self._given_up()
+        await self._acknowledged()
         error = done.task.exception()
         if isinstance(error, Unavailable):
             await self._again(error)
@@ -122,13 +127,28 @@ class _Reader:
         except (Unavailable, Collision) as trouble:
             await self._again(trouble)
             return False
-        return await self._acknowledge(records)
+        await self._acknowledged()
+        return await self._taken(self._consumer.commit(positions(records)))
 
     async def _acknowledge(self, records: Sequence[Record]) -> bool:
+        """On its way, when the one before has ended. False: that one found what is no longer ours."""
+        well = await self._acknowledged()
+        self._acknowledging = asyncio.create_task(self._consumer.commit(positions(records)))
+        return well
+
+    async def _acknowledged(self) -> bool:
+        """Waits for the acknowledgement under way."""
+        if self._acknowledging is None:
+            return True
+        well = await self._taken(self._acknowledging)
+        self._acknowledging = None
+        return well
+
+    async def _taken(self, commit: Awaitable[None]) -> bool:
         """False: not all of it was ours any more; what was not acknowledged comes again, here or elsewhere."""
         fenced = False
         try:
-            await self._consumer.commit(positions(records))
+            await commit
         except Fenced:
             # Another reader took over and handles them again; handled twice, in effect once.
             fenced = True
@@ -151,4 +171,7 @@ class _Reader:
         """Nothing is left running."""
         for one in self._rounds:
             one.task.cancel()
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
+            await asyncio.gather(self._acknowledging, return_exceptions=True)
         await self._given_up()

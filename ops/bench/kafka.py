@@ -49,7 +49,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     if not installed():
         progress.say("Kafka: not measured, the development extra (.[dev]) is not installed")
         return []
-    rounds, size = (2, 800) if quick else (5, 4000)
+    rounds, size = (2, 800) if quick else (5, 6000)
     found: dict[str, list[float]] = {name: [] for name in ("one", "two", "parts", "read", "judge", "write")}
     idle: list[float] = []
     async with broker() as cluster:
