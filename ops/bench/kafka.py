@@ -36,7 +36,7 @@ from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 
-CLIENTS = 8
+CLIENTS = 12
 AIM = 0.6
 PATIENCE = 120.0
 RAW = "origin.status.changed.v1"
@@ -49,7 +49,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     if not installed():
         progress.say("Kafka: not measured, the development extra (.[dev]) is not installed")
         return []
-    rounds, size = (2, 800) if quick else (5, 6000)
+    rounds, size = (2, 800) if quick else (5, 10_000)
     found: dict[str, list[float]] = {name: [] for name in ("one", "two", "parts", "read", "judge", "write")}
     idle: list[float] = []
     async with broker() as cluster:
