@@ -207,6 +207,49 @@ async def test_who_lost_a_partition_handles_nothing_of_it_while_it_comes_again(m
     assert list(dict.fromkeys(line.done)) == list(range(12)), "some twice, none too early"
 
 
+async def test_the_next_round_begins_while_the_last_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(40)
+    commit, under_way = MemoryConsumer.commit, [0]
+
+    async def slow(self: MemoryConsumer, positions: Positions) -> None:
+        under_way[0] += 1
+        assert under_way == [1], "one after the other"
+        line.met.append("acknowledging")
+        for _ in range(40):
+            await asyncio.sleep(0)
+        await commit(self, positions)
+        line.met.append("acknowledged")
+        under_way[0] -= 1
+
+    monkeypatch.setattr(MemoryConsumer, "commit", slow)
+    await line.work()
+    first = line.met[line.met.index("acknowledging") : line.met.index("acknowledged")]
+    assert any(word.startswith("begin") for word in first)
+    assert line.done == list(range(40))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_becomes_of_an_acknowledgement_all_is_done_in_order(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """The broker away or another reader in our place, before it counts or after; and whatever else fails meanwhile."""
+    dice, line, commit = Random(seed), Line(60), MemoryConsumer.commit
+
+    async def unsure(self: MemoryConsumer, positions: Positions) -> None:
+        for _ in range(dice.randrange(30)):
+            await asyncio.sleep(0)
+        fate = dice.randrange(9)
+        if fate > 1:
+            await commit(self, positions)
+        if fate < 4:
+            raise (Unavailable("away"), Fenced("another reader"))[fate % 2]
+
+    line.broken = lambda step, first: Unavailable("away") if dice.randrange(15) == 0 else None
+    monkeypatch.setattr(MemoryConsumer, "commit", unsure)
+    await line.work()
+    assert list(dict.fromkeys(line.done)) == list(range(60)), "some twice, none too early"
+
+
 @pytest.mark.parametrize("seed", range(40))
 async def test_whatever_fails_wherever_all_is_done_in_order(seed: int) -> None:
     """A crash, a neighbour away or a collision between any two steps of any round."""
