@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example("origin status RC26ABCDEFGHI0001"))(status)
     app.command(epilog=example("origin timeline RC26ABCDEFGHI0001"))(timeline)
     app.command("print", epilog=example("origin print RC26ABCDEFGHI0001 --what copy"))(print_)
-    app.command(epilog=example("origin confirm RC26ABCDEFGHI0001 yes"))(confirm)
+    app.command(
+        epilog=example("origin confirm RC26ABCDEFGHI0001 yes", "origin confirm RC26ABCDEFGHI0001 no --what copy")
+    )(confirm)
 
 
 def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: JsonOption = False) -> None:
@@ -72,13 +74,14 @@ def print_(
 def confirm(
     id: Id,
     printed: Annotated[Literal["yes", "no"], typer.Argument(help="Is the paper in your hands?", show_default=False)],
+    what: Annotated[Literal["original", "copy", "both"], typer.Option(help="Which papers you looked at.")] = "both",
     url: UrlOption = URL,
     key_file: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether it was printed: yes ends its life well; after a no only an approved exception prints it again."""
     path = f"/v1/certificates/{quote(id, safe='')}/confirm"
-    _tell(call("POST", url, path, api_key(key_file), json={"printed": printed == "yes"}).json(), as_json)
+    _tell(call("POST", url, path, api_key(key_file), json={"printed": printed == "yes", "what": what}).json(), as_json)
 
 
 def _tell(outcome: dict[str, Any], as_json: bool) -> None:

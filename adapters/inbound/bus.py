@@ -38,7 +38,7 @@ GROUP: Final = "intake"
 BATCH: Final = 200
 """Records submitted together: as many as the door commits at once."""
 DEPTH: Final = 3
-"""Batches that begin before the first is answered: one at the door, one at the broker, one being examined."""
+"""Batches under way beside the one that is being examined: at the door, at the broker, being acknowledged."""
 LOOK: Final = 2.0
 """Seconds between two looks for clients that came to the bus or left it."""
 ECHOED: Final = (

@@ -247,6 +247,8 @@ class ConfirmPrint(Value):
     message_id: UUID
     certificate_id: UUID
     printed: bool
+    parts: tuple[Part, ...] = tuple(Part)
+    """The papers that were looked at. The other may have come to be in doubt since."""
     by: str
 
 

@@ -148,9 +148,10 @@ def result(state: Certificate, message: PrintResult) -> Decision:
 
 
 def confirmation(state: Certificate, message: ConfirmPrint) -> Decision:
-    """A person's yes or no, for every paper that waits for it."""
+    """A person's yes or no, for those papers it is about that wait for it."""
     kind = EventKind.CONFIRMED if message.printed else EventKind.MISPRINTED
-    waiting = (part for part, p in state.papers.items() if p.print in (PrintState.PRINTED, PrintState.IN_DOUBT))
+    open_ = (PrintState.PRINTED, PrintState.IN_DOUBT)
+    waiting = (part for part, paper in state.papers.items() if part in message.parts and paper.print in open_)
     events = tuple(Event(kind, {"part": part.value, "by": message.by}) for part in waiting)
     return Decision(events=events) if events else _noted("nothing_to_confirm", by=message.by)
 

@@ -222,12 +222,16 @@ class People:
     async def look(self) -> None:
         """Every print in doubt: look at the paper, and say yes or no."""
         for state in list(self._database.tables.states.values()):
-            if any(paper.print is PrintState.IN_DOUBT for paper in state.papers.values()):
-                jobs = [str(p.print_job) for p in state.papers.values() if p.print is PrintState.IN_DOUBT]
-                yes = all(self._tray.printed(job) for job in jobs)
-                self._world.note("operator looks", state.number, yes)
-                nonce = uuid5(state.id, f"looked/{state.sequence}")
-                await self._command(ConfirmPrint(message_id=nonce, certificate_id=state.id, printed=yes, by="operator"))
+            for part, paper in state.papers.items():
+                if paper.print is PrintState.IN_DOUBT:
+                    yes = self._tray.printed(str(paper.print_job))
+                    self._world.note("operator looks", state.number, part, yes)
+                    nonce = uuid5(state.id, f"looked/{part}/{state.sequence}")
+                    await self._command(
+                        ConfirmPrint(
+                            message_id=nonce, certificate_id=state.id, printed=yes, parts=(part,), by="operator"
+                        )
+                    )
 
 
 def wish(promise: Promise, state: Certificate) -> str | None:

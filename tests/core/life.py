@@ -195,9 +195,15 @@ def request(*parts: Part, nonce: str = "") -> RequestPrint:
     )
 
 
-def confirm(printed: bool) -> ConfirmPrint:
-    """A person says whether it was printed."""
-    return ConfirmPrint(message_id=name(f"confirm {printed}"), certificate_id=CERTIFICATE, printed=printed, by="desk")
+def confirm(printed: bool, *parts: Part) -> ConfirmPrint:
+    """A person says whether it was printed; no part named: both."""
+    return ConfirmPrint(
+        message_id=name(f"confirm {printed} {parts}"),
+        certificate_id=CERTIFICATE,
+        printed=printed,
+        parts=parts or tuple(Part),
+        by="desk",
+    )
 
 
 def due(about: Reminder, revision: int = 1, resends: int = 0) -> TimerDue:

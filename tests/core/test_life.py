@@ -213,6 +213,15 @@ def test_printed_and_confirmed_by_a_person() -> None:
     life.when(confirm(True)).then("noted:nothing_to_confirm")
 
 
+def test_a_yes_is_about_the_paper_that_was_looked_at() -> None:
+    """Found by the simulation: the original came to be in doubt after the copy was looked at, and before the yes."""
+    life = authorised()
+    for job in life.prints():
+        life.when(printing(job, PrintOutcome.IN_DOUBT))
+    life.when(confirm(True, Part.COPY)).then("confirmed").status("in_doubt")
+    life.when(confirm(False, Part.ORIGINAL)).then("misprinted").status("misprinted")
+
+
 def test_in_doubt_waits_for_a_person_who_says_no() -> None:
     life = authorised()
     life.when(printing(life.prints()[0], PrintOutcome.IN_DOUBT)).then("in_doubt").status("in_doubt")

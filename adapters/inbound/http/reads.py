@@ -69,6 +69,7 @@ class Confirmation(Request_):
     """Is the paper in your hands? (打印是否成功)"""
 
     printed: bool
+    what: Literal["original", "copy", "both"] = "both"
 
 
 class Happened(BaseModel):
@@ -239,6 +240,7 @@ def router(parts: Reads) -> APIRouter:
             message_id=new_id(parts._clock.now()),
             certificate_id=certificate.id,
             printed=answer.printed,
+            parts=PARTS[answer.what],
             by=client.id,
         )
         return await parts.run(client, certificate, message)
