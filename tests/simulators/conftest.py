@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -84,8 +84,15 @@ class Harness:
         attributes = headers("customs.outbound", message_id, subject, self.clock.now(), "application/xml")
         await self.bus.publish([Message(OUTBOUND, subject, body, attributes)])
 
-    async def run(self, simulator: CustomsSimulator, seconds: float, step: float = 0.5) -> list[Record]:
-        """The simulator works while the clock moves; returns the answers that came, in order, and applies them."""
+    async def run(
+        self,
+        simulator: CustomsSimulator,
+        seconds: float,
+        step: float = 0.5,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> list[Record]:
+        """The simulator works while the clock moves; returns the answers that came, in order, and applies them. `busy`:
+        it waits for something other than the clock, looks are no measure of that."""
         task = asyncio.create_task(simulator.run())
         fresh: list[Record] = []
         try:
@@ -95,7 +102,7 @@ class Harness:
                     await asyncio.sleep(0.01)
                     self.clock.at += timedelta(seconds=step)
                 seen = self.clock.looks
-                while self.clock.looks < seen + ROUND and not task.done():
+                while (self.clock.looks < seen + ROUND or busy()) and not task.done():
                     if records := await consumer.poll(100, 0.02):
                         seen = self.clock.looks
                         fresh += records
