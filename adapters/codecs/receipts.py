@@ -213,7 +213,7 @@ def _texts(root: etree._Element, apart: str = "") -> tuple[dict[str, str], dict[
     inside: dict[str, str] | None = None
     left, found = 0, own
     for element in root.iter("{*}*"):
-        name, text = str(element.tag).rpartition("}")[2], element.text
+        name, text = local_name(element), element.text
         if name == apart and inside is None:
             inside = found = {}
             left = sum(1 for _ in element.iter("{*}*"))

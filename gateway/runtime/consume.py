@@ -102,12 +102,13 @@ class _Reader:
         self._rounds.append(Round(records, ahead, self._rounds[-1] if self._rounds else None))
         return await self._rounds[-1].begun()
 
-    async def _settle(self) -> bool:
-        """The end of the round that is under way longest; False: it did not end well, and nothing is under way now."""
+    async def _settle(self) -> None:
+        """The end of the round that is under way longest; where that is no good one, of all that are under way."""
         done = self._rounds[0]
         if await done.well():
             self._rounds.popleft()
-            return await self._acknowledge(done.records)
+            await self._acknowledge(done.records)
+            return
         left = [one.records for one in self._rounds]
         await self._given_up()
         await self._acknowledged()
@@ -118,7 +119,6 @@ class _Reader:
             for records in left:
                 if not await self._alone(records):
                     break
-        return False
 
     async def _alone(self, records: Sequence[Record]) -> bool:
         """One round with nothing else under way; False: it comes again."""
@@ -130,14 +130,13 @@ class _Reader:
         await self._acknowledged()
         return await self._taken(self._consumer.commit(positions(records)))
 
-    async def _acknowledge(self, records: Sequence[Record]) -> bool:
-        """On its way, when the one before has ended. False: that one found what is no longer ours."""
-        well = await self._acknowledged()
+    async def _acknowledge(self, records: Sequence[Record]) -> None:
+        """On its way, when the one before has ended."""
+        await self._acknowledged()
         self._acknowledging = asyncio.create_task(self._consumer.commit(positions(records)))
-        return well
 
     async def _acknowledged(self) -> bool:
-        """Waits for the acknowledgement under way."""
+        """Waits for the acknowledgement under way; False: see `_taken`."""
         if self._acknowledging is None:
             return True
         well = await self._taken(self._acknowledging)

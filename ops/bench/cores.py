@@ -40,9 +40,6 @@ def scaling_aim(idle: float) -> float:
 
 
 def _spare() -> float:
-    """Seconds of all cores without work since the start (idle and waiting for a disk); where nobody counts them, as if
-    one core never worked."""
-    if not STAT.exists():
-        return perf_counter()
+    """Seconds of all cores without work since the start (idle and waiting for a disk)."""
     idle, waiting = STAT.read_text().split("\n", 1)[0].split()[4:6]
     return (int(idle) + int(waiting)) / os.sysconf("SC_CLK_TCK")
