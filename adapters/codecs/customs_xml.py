@@ -45,7 +45,7 @@ class CustomsXml:
         except UnicodeDecodeError:
             return None
         fields = plain(text)
-        return None if fields is None else Reading(fields, None, partial(_locate_plain, text))
+        return None if fields is None else Reading(fields, None, partial(_locate_plain, raw))
 
     def read_closely(self, raw: bytes) -> Reading:
         """The whole way: through the hardened parser and the XSD."""
@@ -250,10 +250,10 @@ def _locate(root: etree._Element, place: Place) -> tuple[str, int | None]:
     return path, line_at(element)
 
 
-def _locate_plain(text: str, place: Place) -> tuple[str, int | None]:
-    """The same in the text of a plain document."""
+def _locate_plain(raw: bytes, place: Place) -> tuple[str, int | None]:
+    """The same in the bytes of a plain document."""
     path = official_path(place)
-    return path, line_of(text, path)
+    return path, line_of(raw, path)
 
 
 def _refuse_if(faults: list[Fault]) -> None:

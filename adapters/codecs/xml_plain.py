@@ -115,21 +115,22 @@ def _walk(text: str) -> _Walked | None:
     return None if found is None else (head, parts, found[1])
 
 
-def line_of(text: str, path: str) -> int:
-    """The line of an element of a plain document, or of the nearest one around it."""
-    root, *steps = path.split("/")[1:]
-    at, end = text.index(f"<{root} "), len(text)
+def line_of(document: bytes, path: str) -> int:
+    """The line of an element of a plain document, or of the nearest one around it. Bytes are searched four times as
+    fast as text that is not all ASCII."""
+    root, *steps = path.encode().split(b"/")[1:]
+    at, end = document.index(b"<%b " % root), len(document)
     for left, step in zip(range(len(steps))[::-1], steps, strict=True):
-        name, _, index = step.rstrip("]").partition("[")
+        name, _, index = step.rstrip(b"]").partition(b"[")
         found = at
         for _ in range(int(index or 1)):
-            found = text.find(f"<{name}>", found + 1, end)
+            found = document.find(b"<%b>" % name, found + 1, end)
             if found < 0:
-                return text.count("\n", 0, at) + 1
+                return document.count(b"\n", 0, at) + 1
         at = found
         if left:
-            end = text.index(f"</{name}>", at)
-    return text.count("\n", 0, at) + 1
+            end = document.index(b"</%b>" % name, at)
+    return document.count(b"\n", 0, at) + 1
 
 
 def _fields(found: re.Match[str], block: _Block, values: list[str]) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _block(name: str, elements: Sequence[Element], before: str = "") -> _Block:
     and a try to do so ends at once; texts and blanks have a most. So the time taken grows with the length. (Possessive
     repetition would say the same, but early releases of Python 3.11 take with it what does not match.)"""
     inner = "".join(
-        _element(one.name, one.facets) if one.required else f"(?:{_element(one.name, one.facets)})?" for one in elements
+        _element(one.name, one.facets) if one.required else f"(?:{_element(one.name, one.facets)}|)" for one in elements
     )
     take = re.compile(f"{before}<{name}>{_BLANK}{inner}</{name}>{_BLANK}")
     return _Block(take, tuple(one.field for one in elements))
