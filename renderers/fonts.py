@@ -4,6 +4,7 @@ The variable font comes with the package justmytype-intl-cjk (OFL-1.1); `wght` i
 subsets it. A character without a glyph would print as a blank, so `missing` asks before anything is accepted.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -125,18 +126,19 @@ def covered() -> frozenset[int]:
     return frozenset(point for point in _open().unicodes if unicodedata.category(chr(point)) not in UNPRINTABLE)
 
 
-_seen = {"\n"}
-"""Characters that were asked for and print: far fewer than the font has, so that a look costs no way to slow memory."""
+@cache
+def _uncovered() -> re.Pattern[str]:
+    """Takes a character that would not print. Its table is small: a look costs no way to slow memory."""
+    points = covered() | {ord("\n")}
+    firsts = sorted(point for point in points if point - 1 not in points)
+    lasts = sorted(point for point in points if point + 1 not in points)
+    ranges = (f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in zip(firsts, lasts, strict=True))
+    return re.compile(f"[^{''.join(ranges)}]")
 
 
 def missing(text: str) -> frozenset[str]:
     """Characters of `text` that would not print. A line break counts as printable: it is layout, not ink."""
-    new = frozenset(text) - _seen
-    if not new:
-        return new
-    absent = frozenset(character for character in new if ord(character) not in covered())
-    _seen.update(new - absent)
-    return absent
+    return frozenset(_uncovered().findall(text))
 
 
 def font_bytes() -> bytes:

@@ -16,13 +16,14 @@ ACCEPTED = "origin.declaration.accepted.v1"
 
 def answer(item: Examined, known: Known) -> Answer:
     """The sender's answer: accepted, under this number."""
-    kind = item.fields["certificate_type"]
-    return Answer.accepted(known.certificate_id, known.number, known.revision, kind, item.reference, item.warnings)
+    return Answer.accepted(
+        known.certificate_id, known.number, known.revision, item.certificate_type, item.reference, item.warnings
+    )
 
 
 def row(item: Examined, known: Known, given: Answer, now: datetime) -> Admitted:
     """What is written of it."""
-    fields, submission = item.fields, item.submission
+    submission = item.submission
     return Admitted(
         client=submission.client.id,
         key=item.key[1],
@@ -30,12 +31,12 @@ def row(item: Examined, known: Known, given: Answer, now: datetime) -> Admitted:
         certificate_id=known.certificate_id,
         number=known.number,
         revision=known.revision,
-        certificate_type=fields["certificate_type"],
-        exporter=fields["exporter_code"],
-        applicant=fields["applicant_code"],
+        certificate_type=item.certificate_type,
+        exporter=item.exporter,
+        applicant=item.applicant,
         reference=item.reference,
-        invoice_no=fields.get("invoice_no"),
-        destination=fields.get("destination_code"),
+        invoice_no=item.invoice_no,
+        destination=item.destination,
         raw=submission.body,
         raw_sha256=item.raw_sha256,
         media_type=submission.media_type,
@@ -47,16 +48,16 @@ def row(item: Examined, known: Known, given: Answer, now: datetime) -> Admitted:
 
 def envelope(codec: MessageCodec, item: Examined, known: Known, message_id: UUID, now: datetime) -> Message:
     """The small message that starts, or corrects, a certificate's life."""
-    fields, submission = item.fields, item.submission
+    submission = item.submission
     accepted = DeclarationAccepted(
         message_id=message_id,
         certificate_id=known.certificate_id,
         number=known.number,
         revision=known.revision,
-        certificate_type=fields["certificate_type"],
-        applies=fields["apply_type"] == "1",
-        exporter=fields["exporter_code"],
-        applicant=fields["applicant_code"],
+        certificate_type=item.certificate_type,
+        applies=item.applies,
+        exporter=item.exporter,
+        applicant=item.applicant,
         client=submission.client.id,
         reference=item.reference,
         media_type=submission.media_type,

@@ -6,8 +6,6 @@ that are plainly new in one step (`runtime.opening`), all others in one transact
 """
 
 import asyncio
-import hashlib
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -27,8 +25,6 @@ MAX_BYTES = 1 << 20
 """Largest document, bytes: 1 MiB."""
 MAX_BATCH = 200
 TRIES = 5
-_ESCAPED = re.compile(rb"\\[^n]")
-"""What canonical JSON escapes, but line breaks."""
 
 
 class Checks(Protocol):
@@ -115,19 +111,14 @@ class Door:
             faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
         if faults and any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reading.reference or submission.reference)
-        return Examined(
-            submission=submission,
-            fields=reading.fields,
-            raw_sha256=hashlib.sha256(submission.body).hexdigest(),
-            content=packed,
-            reference=reading.reference or submission.reference,
-            warnings=in_order(faults) if faults else (),
-        )
+        reference = reading.reference or submission.reference
+        return Examined.of(submission, reading.fields, packed, reference, in_order(faults) if faults else ())
 
     def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
         """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        plain = _ESCAPED.search(packed) is None  # nothing beyond ASCII is escaped, every control is
-        if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
+        # Canonical JSON escapes every control, nothing beyond ASCII: where all escapes are line breaks, none is left.
+        breaks_only = packed.count(b"\\") == packed.count(b"\\n")
+        if breaks_only and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
         return [
             door_faults.no_glyph(*reading.locate(place), missing)

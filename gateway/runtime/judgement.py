@@ -75,7 +75,7 @@ class Judgement:
         known = self._known.get(item.number) if item.number else self._twin(item)
         if prior is not None and item.key == item.content_key and prior.raw_sha256 != item.raw_sha256:
             prior = None  # the same content in other bytes, e.g. JSON after XML: no conflict
-        applicant = item.fields["applicant_code"]
+        applicant = item.applicant
         admission = admit(item.raw_sha256, item.content_sha256, applicant, prior, known)
         match admission:
             case Replay() | Clash():
@@ -104,7 +104,7 @@ class Judgement:
         if prior.answer == PENDING:
             return self._opened[prior.certificate_id]
         answer = orjson.loads(prior.answer)
-        applicant, status = item.fields["applicant_code"], answer["status"]
+        applicant, status = item.applicant, answer["status"]
         revision: int = answer["revision"]
         return Known(prior.certificate_id, answer["number"], applicant, revision, status, item.content_sha256)
 
@@ -129,8 +129,7 @@ class Judgement:
         return {wish: iter(serials) for wish, serials in free.items()}
 
     def _series(self, item: Examined) -> Series:
-        fields = item.fields
-        wish = (fields["certificate_type"], fields["exporter_code"], item.submission.client.prefix)
+        wish = (item.certificate_type, item.exporter, item.submission.client.prefix)
         found = self._wishes.get(wish)
         if found is None:
             found = self._wishes[wish] = series(*wish, self._now)
@@ -161,7 +160,7 @@ class Judgement:
         if known.certificate_id in self._full:
             return self._full[known.certificate_id]
         item = plan.item
-        answer = Answer.duplicate(known, item.fields["certificate_type"], item.reference, item.warnings)
+        answer = Answer.duplicate(known, item.certificate_type, item.reference, item.warnings)
         if plan.remembered:
             self._remember(item, item.key, known.certificate_id, answer)
         return answer

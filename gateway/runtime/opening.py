@@ -32,7 +32,7 @@ def common(batch: Sequence[Examined]) -> list[bool]:
 
 def _organisation(item: Examined) -> tuple[str, str]:
     """Whose numbers, and of which type."""
-    return item.fields["exporter_code"], item.fields["certificate_type"]
+    return item.exporter, item.certificate_type
 
 
 async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequence[Examined]) -> list[Answer] | None:
@@ -46,13 +46,11 @@ async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequenc
     fresh: list[Fresh] = []
     ids = new_ids(now, 2 * len(items))
     for item, certificate_id, message_id in zip(items, ids[::2], ids[1::2], strict=True):
-        fields, client = item.fields, item.submission.client
-        kind, exporter = fields["certificate_type"], fields["exporter_code"]
-        wanted = (kind, exporter, client.prefix)
+        wanted = (item.certificate_type, item.exporter, item.submission.client.prefix)
         wish = wishes.get(wanted)
         if wish is None:
             wish = wishes[wanted] = series(*wanted, now)
-        known = Known(certificate_id, wish.blank, fields["applicant_code"], 1, "accepted", item.content_sha256)
+        known = Known(certificate_id, wish.blank, item.applicant, 1, "accepted", item.content_sha256)
         given = accepting.answer(item, known)
         answers.append(given)
         row = accepting.row(item, known, given, now)

@@ -28,6 +28,8 @@ def test_coverage() -> None:
     assert missing("NINGBO 宁波堃珺镕燚㎡①② é ü – — ’ \n") == frozenset()
     assert missing("ก\u202e\ue000\x07\u0301\ufeff\t") == frozenset("ก\u202e\ue000\x07\u0301\ufeff\t")
     assert len(covered()) > 30_000
+    everything = "".join(map(chr, range(0x110000)))
+    assert {ord(character) for character in missing(everything)} == set(range(0x110000)) - covered() - {ord("\n")}
 
 
 @pytest.mark.parametrize("weight", list(Weight))
