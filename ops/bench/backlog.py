@@ -32,7 +32,7 @@ from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
 from gateway.runtime.turn import GROUP
 from ops.bench import rows
-from ops.bench.cores import Stretch, scaling_aim
+from ops.bench.cores import Stretch, halves
 from ops.bench.documents import endless, templates
 from ops.bench.figures import Figure, Progress, duration, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -40,7 +40,7 @@ from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 from renderers import fonts
 
-THIRD = 1 / 3
+THIRD, SCALING = 1 / 3, 1.5
 RECEIPTS, LIMIT = 10_000, 60.0
 """A backlog of so many receipts, and the seconds it may take."""
 STEPS = 4
@@ -82,10 +82,13 @@ class Speeds:
 
 
 async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figure]:
-    """Each round: one process, the same rows alone, two processes. Both kinds of messages are judged as one."""
+    """Each round: one process, the same rows alone, two processes; then both so that they leave each other half a core.
+    Both kinds of messages are judged as one."""
     rounds, size = (2, RECEIPTS // STEPS // 4) if quick else (5, RECEIPTS // STEPS)
     one: list[Speeds] = []
     two: list[Speeds] = []
+    half: list[Speeds] = []
+    both: list[Speeds] = []
     alone: list[Speeds] = []
     batch = 0
     for number in range(1, rounds + 1):
@@ -94,8 +97,14 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         receipts, batch = await rows.written_again(ground, opening=False)
         alone.append(Speeds(declarations, receipts))
         two.append(await _drained(ground, size, 2))
-        progress.say(f"backlog {number}/{rounds}: one process {one[-1]}, two {two[-1]}, their rows alone {alone[-1]}")
+        half.append(await _drained(ground, size, 1, half=True))
+        both.append(await _drained(ground, size, 2, half=True))
+        progress.say(
+            f"backlog {number}/{rounds}: one process {one[-1]}, two {two[-1]}, their rows alone {alone[-1]}; "
+            f"of half a core: one {half[-1]}, two {both[-1]}"
+        )
     ours, others, limits = ([speeds.together for speeds in side] for side in (one, two, alone))
+    lone, pair = ([speeds.together for speeds in side] for side in (half, both))
     name, against = "turn on PostgreSQL", f"all its rows, batches of {batch}, one connection"
     idle = median(speeds.idle for speeds in one)
     took = RECEIPTS / median(speeds.receipts for speeds in one)
@@ -105,7 +114,9 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     }
     return [
         rate(f"{name}, 1 process", median(ours), "messages/s", against, median(limits), THIRD, ratio_of(ours, limits)),
-        rate(f"{name}, 2 processes", median(others), "messages/s", "1 process", median(ours), scaling_aim(idle),
+        rate(f"{name}, 2 processes of half a core", median(pair), "messages/s", "1 process of half a core",
+             median(lone), SCALING, ratio_of(pair, lone)),
+        rate(f"{name}, 2 processes", median(others), "messages/s", "1 process", median(ours), None,
              ratio_of(others, ours)),
         told("... cores idle beside one process", idle, "cores", "what a second one can win"),
         *(told(f"... {kind}, 1 process", share, "of the rate of their rows alone") for kind, share in shares.items()),
@@ -113,8 +124,8 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     ]  # fmt: skip
 
 
-async def _drained(ground: Ground, size: int, processes: int) -> Speeds:
-    """How fast `size` declarations and then all their receipts go. Raises Wrong."""
+async def _drained(ground: Ground, size: int, processes: int, *, half: bool = False) -> Speeds:
+    """How fast `size` declarations and then all their receipts go. `half`: processes take turns. Raises Wrong."""
     await ground.emptied()
     async with contextlib.AsyncExitStack() as stack:
         pool = await create_pool(ground.dsn, largest=4)
@@ -125,8 +136,10 @@ async def _drained(ground: Ground, size: int, processes: int) -> Speeds:
         numbers = [row["number"] for row in await pool.fetch("SELECT number FROM origin.certificate ORDER BY id")]
         receipts = list(_receipts(numbers))
         await ground.settle()
-        stack.enter_context(gateways(processes, free_port(), ground.dsn, FOLDER / "data", "turn"))
+        started = stack.enter_context(gateways(processes, free_port(), ground.dsn, FOLDER / "data", "turn"))
         await _readers(pool, processes)
+        if half:
+            stack.enter_context(halves([process.pid for process in started]))
         await _drain(bus, ACCEPTED, accepted[:WARM])
         both = Stretch()
         with both.going_on():

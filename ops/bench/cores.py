@@ -1,15 +1,17 @@
-"""How many cores nobody used while something was measured: what a second process can still win."""
+"""Cores while something is measured: how many nobody used, and processes that leave half of one to another."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 STAT = Path("/proc/stat")
-FULL = 0.5
-"""What a second process has to add where a whole core stood still beside the first."""
+SLICE = 0.01
+"""Seconds that a process runs, and then stands still."""
 
 
 @dataclass(slots=True)
@@ -34,9 +36,30 @@ class Stretch:
         return self.spare / self.seconds
 
 
-def scaling_aim(idle: float) -> float:
-    """How many times the rate of one process two should reach, where `idle` cores stood still beside the one."""
-    return 1 + FULL * min(1.0, idle)
+@contextlib.contextmanager
+def halves(processes: Sequence[int]) -> Iterator[None]:
+    """One process runs half of the time; two take turns. So the second one finds free what it needs, and whether it
+    adds as much as the first is a question of what they share: rows, locks, counters, partitions. On a small machine
+    one process and its database leave too little to see that."""
+    over = threading.Event()
+
+    def take_turns() -> None:
+        first = True
+        while not over.is_set():
+            for number, process in enumerate(processes):
+                os.kill(process, signal.SIGCONT if first is (number == 0) else signal.SIGSTOP)
+            first = not first
+            over.wait(SLICE)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+    turns = threading.Thread(target=take_turns, name="halves")
+    turns.start()
+    try:
+        yield
+    finally:
+        over.set()
+        turns.join()
 
 
 def _spare() -> float:

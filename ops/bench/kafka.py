@@ -29,7 +29,7 @@ from adapters.postgres.pool import connect
 from adapters.store.clients import Clients
 from gateway.dev_kafka.cluster import Kafka
 from ops.bench import commits
-from ops.bench.cores import Stretch, scaling_aim
+from ops.bench.cores import Stretch, halves
 from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -37,7 +37,7 @@ from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 
 CLIENTS = 12
-AIM = 0.6
+AIM, SCALING = 0.6, 1.5
 PATIENCE = 120.0
 RAW = "origin.status.changed.v1"
 """A topic that nobody reads meanwhile."""
@@ -50,14 +50,15 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         progress.say("Kafka: not measured, the development extra (.[dev]) is not installed")
         return []
     rounds, size = (2, 800) if quick else (5, 10_000)
-    found: dict[str, list[float]] = {name: [] for name in ("one", "two", "parts", "read", "judge", "write")}
+    sides = ("one", "half", "two", "halves", "parts", "read", "judge", "write")
+    found: dict[str, list[float]] = {side: [] for side in sides}
     idle: list[float] = []
     async with broker() as cluster:
         await _ready(ground, cluster)
         serials = count(1)
         connection = await connect(ground.dsn)
         try:
-            for processes, name in ((1, "one"), (2, "two")):
+            for processes, name, held in ((1, "one", "half"), (2, "two", "halves")):
                 settings = {"ORIGIN_KAFKA_BOOTSTRAP": cluster.bootstrap}
                 with gateways(processes, free_port(), ground.dsn, FOLDER / "data", "intake", settings) as started:
                     line = Line(cluster, [process.pid for process in started], serials)
@@ -70,18 +71,20 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
                                 idle.append(line.stretch.idle)
                                 for part, speed in (await _parts(line, connection, size)).items():
                                     found[part].append(speed)
+                            found[held].append(await line.answered(size, half=True))
                             latest = ", ".join(f"{part} {values[-1]:,.0f}" for part, values in found.items() if values)
                             progress.say(f"intake over Kafka, {processes} process(es) {number}/{rounds}: {latest}")
         finally:
             await connection.close()
-    name, one, two = "intake over Kafka", found["one"], found["two"]
+    name, one, two, halved = "intake over Kafka", found["one"], found["two"], (found["half"], found["halves"])
     against = "raw consume, parse + XSD + all its rows in batches, raw produce"
     slowest = min(("read", "judge", "write"), key=lambda part: median(found[part]))
     return [
         rate(f"{name}, 1 process", median(one), "declarations/s", against, median(found["parts"]), AIM,
              ratio_of(one, found["parts"])),
-        rate(f"{name}, 2 processes", median(two), "declarations/s", "1 process", median(one),
-             scaling_aim(median(idle)), ratio_of(two, one)),
+        rate(f"{name}, 2 processes of half a core", median(halved[1]), "declarations/s", "1 process of half a core",
+             median(halved[0]), SCALING, ratio_of(halved[1], halved[0])),
+        rate(f"{name}, 2 processes", median(two), "declarations/s", "1 process", median(one), None, ratio_of(two, one)),
         told("... cores idle beside one process", median(idle), "cores", "what a second one can win"),
         *(
             told(f"... raw: {words}", median(found[part]), "/s", "the slowest part" if part == slowest else "")
@@ -159,8 +162,8 @@ class Line:
         await self.reader.stop()
         await self.writer.stop()
 
-    async def answered(self, size: int) -> float:
-        """Declarations a second, of `size` that were there at once. Raises Wrong."""
+    async def answered(self, size: int, *, half: bool = False) -> float:
+        """Declarations a second, of `size` that were there at once. `half`: processes take turns. Raises Wrong."""
         before, asked = await self._ends(ANSWERED), await self._ends(SUBMITTED)
         for process in self._processes:
             os.kill(process, signal.SIGSTOP)
@@ -174,7 +177,7 @@ class Line:
         start = perf_counter()
         wanted = sum(before.values()) + size
         self.stretch = Stretch()
-        with self.stretch.going_on():
+        with self.stretch.going_on(), halves(self._processes) if half else contextlib.nullcontext():
             while sum((after := await self._ends(ANSWERED)).values()) < wanted:
                 if perf_counter() - start > PATIENCE:
                     raise Wrong(f"{wanted - sum(after.values())} declarations were not answered in {PATIENCE:.0f} s")
