@@ -5,10 +5,11 @@ Each port has one contract suite under ``tests/contract`` that every implementat
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, Self, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from gateway.core.declaration import Declaration
 from gateway.core.messages import (
@@ -33,18 +34,16 @@ class Fenced(Exception):
     """This reader's lease on a partition was taken over: it may not move the offset any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message to be sent: CloudEvents attributes in `headers` (binary mode), the document in `body`."""
 
     topic: str
     key: str
     body: bytes
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message as read: where it stands, and its bytes as written. A poisoned body is still a record.
 
     Strangers may write to a broker's topic: a missing key or body reads as empty, header bytes that are not UTF-8

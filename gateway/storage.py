@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from gateway.core.admission import Known, Prior
@@ -26,9 +26,9 @@ class Taken(Collision):
     """A unique key was taken. Run again the transaction sees by whom; if that does not help, it is our bug."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """One accepted declaration, ready to be written."""
+class Admitted(NamedTuple):
+    """One accepted declaration, ready to be written. The door makes thousands a second: a tuple, which takes a third of
+    the time of a frozen dataclass."""
 
     client: str
     key: str
@@ -51,8 +51,7 @@ class Admitted:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """A declaration nobody is known to have seen, still without its number: `Series.blank` stands for it in the row,
     and in the answer and the message's body, where it is the first thing that reads so."""
 

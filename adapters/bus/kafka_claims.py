@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from dataclasses import replace
 
 from adapters.bus.kafka_client import MOST_BODY
 from adapters.bus.topics import Topics
@@ -31,7 +30,7 @@ class Claims:
             return message
         media_type = message.headers.get("content-type", "application/octet-stream")
         sha256 = await self._blobs.put(message.body, kind=KIND, media_type=media_type)
-        return replace(message, body=b"", headers={**message.headers, CLAIM: sha256})
+        return message._replace(body=b"", headers={**message.headers, CLAIM: sha256})
 
     async def check_out(self, record: Record) -> Record:
         """The record as it was written. Raises Unavailable.
@@ -52,4 +51,4 @@ class Claims:
         if body is None or hashlib.sha256(body).hexdigest() != sha256:
             log.error("bus.claim_lost: %s[%d] offset %d", record.topic, record.partition, record.offset)
             return record
-        return replace(record, body=body, headers={n: v for n, v in record.headers.items() if n != CLAIM})
+        return record._replace(body=body, headers={n: v for n, v in record.headers.items() if n != CLAIM})

@@ -11,9 +11,8 @@ letters.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
 import structlog
@@ -68,8 +67,7 @@ class BusClients(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What becomes of one record: its answer, and a dead letter where there is one."""
 
     record: Record

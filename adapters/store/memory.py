@@ -113,10 +113,10 @@ class MemoryStore:
                     return None
                 number = one.series.number(serial)
                 blank, given = one.series.blank.encode(), number.encode()
-                row = replace(one.row, number=number, answer=one.row.answer.replace(blank, given, 1))
+                row = one.row._replace(number=number, answer=one.row.answer.replace(blank, given, 1))
                 numbers.append(number)
                 rows.append(row)
-                messages.append(replace(one.message, body=one.message.body.replace(blank, given, 1)))
+                messages.append(one.message._replace(body=one.message.body.replace(blank, given, 1)))
                 repeated += [
                     Repetition(row.client, key, row.channel, row.raw_sha256, row.certificate_id, row.answer, row.at)
                     for key in one.keys

@@ -119,9 +119,9 @@ class Plan:
             "min.insync.replicas": copies - copies // 2,
             "offsets.topic.replication.factor": copies,
             "offsets.topic.num.partitions": 4,
-            # Only closed segments are compacted, of 100 MB by default. A coordinator that takes long to read its offsets
-            # after a kill may be asked to read them again meanwhile: in Kafka 4.3 its groups are then lost until the
-            # next start ("context is in FAILED state").
+            # Closed segments are compacted; by default one is closed at 100 MB. A coordinator that takes long to read
+            # its offsets after a kill may be asked to read them again meanwhile: Kafka 4.3 then loses its groups until
+            # the next start ("context is in FAILED state").
             "offsets.topic.segment.bytes": 1 << 20,
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": copies - copies // 2,

@@ -7,7 +7,7 @@ headers. What a stranger wrote in headers stays in the row: of it only the key a
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -126,7 +126,7 @@ def again(letter: DeadLetter) -> Message:
 def storable(record: Record) -> Record:
     """The record without NUL in key and headers, which PostgreSQL keeps in no text. The body is bytes: untouched."""
     plain = {storable_text(name): storable_text(value) for name, value in record.headers.items()}
-    return replace(record, key=storable_text(record.key), headers=plain)
+    return record._replace(key=storable_text(record.key), headers=plain)
 
 
 def storable_text(text: str) -> str:

@@ -6,6 +6,7 @@ that are plainly new in one step (`runtime.opening`), all others in one transact
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -25,6 +26,8 @@ MAX_BYTES = 1 << 20
 """Largest document, bytes: 1 MiB."""
 MAX_BATCH = 200
 TRIES = 5
+_ESCAPED = re.compile(rb"\\[^n]")
+"""What canonical JSON escapes, but line breaks."""
 
 
 class Checks(Protocol):
@@ -116,9 +119,9 @@ class Door:
 
     def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
         """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        # Canonical JSON escapes every control, nothing beyond ASCII: where all escapes are line breaks, none is left.
-        breaks_only = packed.count(b"\\") == packed.count(b"\\n")
-        if breaks_only and not self._unprintable(packed.translate(None, self._plain).decode()):
+        # Canonical JSON escapes every control, and nothing beyond ASCII.
+        plain = b"\\" not in packed or _ESCAPED.search(packed) is None
+        if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
         return [
             door_faults.no_glyph(*reading.locate(place), missing)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,8 +23,7 @@ class Client:
     prints_itself: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """One document as it came in."""
 
     client: Client
@@ -46,8 +45,7 @@ class Rejected(Refused):
         super().__init__(faults)
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(NamedTuple):
     """A submission without faults, ready to be judged against what is on file.
 
     It keeps what is asked of the document later, and lets go of the rest: batches of whole documents as data are more

@@ -1,7 +1,6 @@
 """What every store promises of `Store.open`: a batch of new declarations in one step, or nothing at all."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -16,10 +15,10 @@ SMALL = Series("MA9XYD0C2", "C", "26", "AB1")
 
 def fresh(key: str, series: Series = SERIES, *more: str) -> Fresh:
     """A new declaration; its answer and its message say the number twice, and only the first one is ours to fill."""
-    row = replace(admitted(series.blank, key), reference=series.blank)
+    row = admitted(series.blank, key)._replace(reference=series.blank)
     text = b'{"number":"%s","reference":"%s"}' % (series.blank.encode(), series.blank.encode())
     message = Message(TOPIC, str(row.certificate_id), text, {"ce_id": str(row.certificate_id)})
-    return Fresh(replace(row, answer=text), (key, *more), series, message)
+    return Fresh(row._replace(answer=text), (key, *more), series, message)
 
 
 async def _draw(store: Store, series: Series) -> None:

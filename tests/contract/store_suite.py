@@ -5,7 +5,6 @@ A test module derives a class from `StoreSuite` and gives it a `harness` fixture
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -109,7 +108,7 @@ class StoreSuite:
         await admit(store, row)
         await save(store, TurnWork(states=[state_of(row, review=Review.RETURNED)]))
         second = admitted(row.number, raw=b"corrected")
-        second = replace(second, certificate_id=row.certificate_id, revision=2)
+        second = second._replace(certificate_id=row.certificate_id, revision=2)
         await admit(store, second)
         on_file = await known_as(store, row.number)
         assert (on_file.revision, on_file.status, on_file.content_sha256) == (2, "accepted", second.content_sha256)

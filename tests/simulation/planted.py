@@ -205,7 +205,7 @@ class ClockSequenceTurn(SimulatedTurn):
     async def save(self, work: TurnWork) -> None:
         at = int(self._store.process.now().timestamp() * 1000)
         log = [
-            replace(message, headers={**message.headers, "ce_sequence": str(at)})
+            message._replace(headers={**message.headers, "ce_sequence": str(at)})
             if "ce_sequence" in message.headers
             else message
             for message in work.log
