@@ -9,6 +9,7 @@ letters.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
@@ -135,11 +136,9 @@ class BusIntake:
     async def _other_than(self, reading: frozenset[str]) -> frozenset[str]:
         """The clients to be read, as soon as they are others than now."""
         while True:
-            try:
+            with contextlib.suppress(Unavailable):  # the reader tells
                 if (wanted := await self._wanted(reading)) != reading:
                     return wanted
-            except Unavailable:
-                pass  # the reader tells
             await asyncio.sleep(self._look)
 
     async def _wanted(self, reading: frozenset[str]) -> frozenset[str]:

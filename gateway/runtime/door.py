@@ -112,9 +112,9 @@ class Door:
         faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
         if reading.fields["applicant_code"] != submission.client.enterprise:
             faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
-        if faults and any(fault.severity is Severity.REFUSE for fault in faults):
-            raise Rejected(faults, reading.reference or submission.reference)
         reference = reading.reference or submission.reference
+        if faults and any(fault.severity is Severity.REFUSE for fault in faults):
+            raise Rejected(faults, reference)
         return Examined.of(submission, reading.fields, packed, reference, in_order(faults) if faults else ())
 
     def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:

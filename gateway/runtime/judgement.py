@@ -52,7 +52,6 @@ class Judgement:
         self._opened: dict[UUID, Known] = {}
         self._given: dict[Key, Answer] = {}
         self._full: dict[UUID, Answer] = {}
-        self._wishes: dict[tuple[str, str, str], Series] = {}
         self._admitted: list[Admitted] = []
         self._repeated: list[Repetition] = []
         self._log: list[Message] = []
@@ -129,11 +128,7 @@ class Judgement:
         return {wish: iter(serials) for wish, serials in free.items()}
 
     def _series(self, item: Examined) -> Series:
-        wish = (item.certificate_type, item.exporter, item.submission.client.prefix)
-        found = self._wishes.get(wish)
-        if found is None:
-            found = self._wishes[wish] = series(*wish, self._now)
-        return found
+        return series(item.certificate_type, item.exporter, item.submission.client.prefix, self._now)
 
     def _settle(self, plan: _Plan | _Answered, serials: dict[Series, Iterator[int]]) -> Answer:
         item = plan.item

@@ -5,6 +5,7 @@ the ways in go on accepting.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.ports import Bus, Message, Record, Unavailable
@@ -70,9 +71,7 @@ class Relay:
 
     async def _more_than(self, known: frozenset[str]) -> frozenset[str]:
         while True:
-            try:
+            with contextlib.suppress(Unavailable):  # the log's reader tells
                 if (found := await self._topics()) - known:
                     return found | known
-            except Unavailable:
-                pass  # the log's reader tells
             await asyncio.sleep(LOOK)
