@@ -32,7 +32,7 @@ from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
 from gateway.runtime.turn import GROUP
 from ops.bench import rows
-from ops.bench.cores import Stretch, halves
+from ops.bench.cores import Stretch, halves, scaling
 from ops.bench.documents import endless, templates
 from ops.bench.figures import Figure, Progress, duration, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -40,7 +40,7 @@ from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
 from renderers import fonts
 
-THIRD, SCALING = 1 / 3, 1.5
+THIRD = 1 / 3
 RECEIPTS, LIMIT = 10_000, 60.0
 """A backlog of so many receipts, and the seconds it may take."""
 STEPS = 4
@@ -114,11 +114,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
     }
     return [
         rate(f"{name}, 1 process", median(ours), "messages/s", against, median(limits), THIRD, ratio_of(ours, limits)),
-        rate(f"{name}, 2 processes of half a core", median(pair), "messages/s", "1 process of half a core",
-             median(lone), SCALING, ratio_of(pair, lone)),
-        rate(f"{name}, 2 processes", median(others), "messages/s", "1 process", median(ours), None,
-             ratio_of(others, ours)),
-        told("... cores idle beside one process", idle, "cores", "what a second one can win"),
+        *scaling(name, "messages/s", one=ours, two=others, half=lone, both=pair, idle=idle),
         *(told(f"... {kind}, 1 process", share, "of the rate of their rows alone") for kind, share in shares.items()),
         duration(f"backlog of {RECEIPTS:,} receipts, 1 process", took, "s", "asked for", LIMIT),
     ]  # fmt: skip

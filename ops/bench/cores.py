@@ -6,10 +6,16 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
+from ops.bench.figures import Figure, rate, ratio_of, told
+
 STAT = Path("/proc/stat")
+SCALING = 1.5
+"""How many times the rate of one process of half a core two of them should reach."""
 SLICE = 0.01
 """Seconds that a process runs, and then stands still."""
 
@@ -44,12 +50,11 @@ def halves(processes: Sequence[int]) -> Iterator[None]:
     over = threading.Event()
 
     def take_turns() -> None:
-        first = True
-        while not over.is_set():
+        for turn in cycle((0, 1)):
             for number, process in enumerate(processes):
-                os.kill(process, signal.SIGCONT if first is (number == 0) else signal.SIGSTOP)
-            first = not first
-            over.wait(SLICE)
+                os.kill(process, signal.SIGCONT if number == turn else signal.SIGSTOP)
+            if over.wait(SLICE):
+                break
         for process in processes:
             os.kill(process, signal.SIGCONT)
 
@@ -60,6 +65,26 @@ def halves(processes: Sequence[int]) -> Iterator[None]:
     finally:
         over.set()
         turns.join()
+
+
+def scaling(
+    name: str,
+    unit: str,
+    *,
+    one: Sequence[float],
+    two: Sequence[float],
+    half: Sequence[float],
+    both: Sequence[float],
+    idle: float,
+) -> list[Figure]:
+    """What a second process adds, round by round: to one of half a core (`both` to `half`), which is judged; and to one
+    by itself (`two` to `one`), which is told, with the cores that stood idle beside that one."""
+    return [
+        rate(f"{name}, 2 processes of half a core", median(both), unit, "1 process of half a core", median(half),
+             SCALING, ratio_of(both, half)),
+        rate(f"{name}, 2 processes", median(two), unit, "1 process", median(one), None, ratio_of(two, one)),
+        told("... cores idle beside one process", idle, "cores", "what a second one can win"),
+    ]  # fmt: skip
 
 
 def _spare() -> float:

@@ -29,7 +29,7 @@ from adapters.postgres.pool import connect
 from adapters.store.clients import Clients
 from gateway.dev_kafka.cluster import Kafka
 from ops.bench import commits
-from ops.bench.cores import Stretch, halves
+from ops.bench.cores import Stretch, halves, scaling
 from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
@@ -38,7 +38,7 @@ from ops.bench.intake import Wrong, free_port
 
 CLIENTS = 16
 """An enterprise has 9,999 numbers of a type: enough for all rounds."""
-AIM, SCALING = 0.6, 1.5
+AIM = 0.6
 PATIENCE = 120.0
 RAW = "origin.status.changed.v1"
 """A topic that nobody reads meanwhile."""
@@ -51,7 +51,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         progress.say("Kafka: not measured, the development extra (.[dev]) is not installed")
         return []
     rounds, size = (2, 800) if quick else (5, 10_000)
-    sides = ("one", "half", "two", "halves", "parts", "read", "judge", "write")
+    sides = ("one", "half", "two", "both", "parts", "read", "judge", "write")
     found: dict[str, list[float]] = {side: [] for side in sides}
     idle: list[float] = []
     async with broker() as cluster:
@@ -59,7 +59,7 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
         serials = count(1)
         connection = await connect(ground.dsn)
         try:
-            for processes, name, held in ((1, "one", "half"), (2, "two", "halves")):
+            for processes, name, held in ((1, "one", "half"), (2, "two", "both")):
                 settings = {"ORIGIN_KAFKA_BOOTSTRAP": cluster.bootstrap}
                 with gateways(processes, free_port(), ground.dsn, FOLDER / "data", "intake", settings) as started:
                     line = Line(cluster, [process.pid for process in started], serials)
@@ -77,16 +77,14 @@ async def measure(ground: Ground, progress: Progress, quick: bool) -> list[Figur
                             progress.say(f"intake over Kafka, {processes} process(es) {number}/{rounds}: {latest}")
         finally:
             await connection.close()
-    name, one, two, halved = "intake over Kafka", found["one"], found["two"], (found["half"], found["halves"])
+    name, one = "intake over Kafka", found["one"]
     against = "raw consume, parse + XSD + all its rows in batches, raw produce"
     slowest = min(("read", "judge", "write"), key=lambda part: median(found[part]))
     return [
         rate(f"{name}, 1 process", median(one), "declarations/s", against, median(found["parts"]), AIM,
              ratio_of(one, found["parts"])),
-        rate(f"{name}, 2 processes of half a core", median(halved[1]), "declarations/s", "1 process of half a core",
-             median(halved[0]), SCALING, ratio_of(halved[1], halved[0])),
-        rate(f"{name}, 2 processes", median(two), "declarations/s", "1 process", median(one), None, ratio_of(two, one)),
-        told("... cores idle beside one process", median(idle), "cores", "what a second one can win"),
+        *scaling(name, "declarations/s", one=one, two=found["two"], half=found["half"], both=found["both"],
+                 idle=median(idle)),
         *(
             told(f"... raw: {words}", median(found[part]), "/s", "the slowest part" if part == slowest else "")
             for part, words in (
