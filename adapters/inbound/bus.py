@@ -37,8 +37,9 @@ from gateway.storage import DeadLetter
 GROUP: Final = "intake"
 BATCH: Final = 200
 """Records submitted together: as many as the door commits at once."""
-DEPTH: Final = 3
-"""Batches under way beside the one that is being examined: at the door, at the broker, being acknowledged."""
+DEPTH: Final = 2
+"""Batches under way beside the one that is being examined and the one whose answers the broker takes: at the database,
+and waiting for it."""
 LOOK: Final = 2.0
 """Seconds between two looks for clients that came to the bus or left it."""
 ECHOED: Final = (
@@ -170,6 +171,7 @@ class BusIntake:
             if reply.verdict is not None:
                 self._intake.received("bus", reply.verdict, took)
         await place.mine()
+        place.leaving()
         await self._send(replies)
 
     def _open(self) -> list[asyncio.Future[Answer]]:

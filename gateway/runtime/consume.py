@@ -36,8 +36,8 @@ async def consume(
 ) -> None:
     """Read `topics` as a member of `group` for ever. What `handle` returns from is acknowledged; what it raises
     Unavailable from comes again, first one record alone. Any other error is our bug: it ends the process, which starts
-    again clean. `ahead`: does the same for rounds of which up to `depth` begin before the first is done; they do where
-    there is a backlog. `neighbour`: who is away when `handle` does not say who."""
+    again clean. `ahead`: does the same for rounds of which up to `depth` begin before the first is done, one more where
+    that one is leaving; they do where there is a backlog. `neighbour`: who is away when `handle` does not say who."""
     patience = Patience(group, observer, sleep=sleep, uniform=uniform)
     while True:
         try:
@@ -91,6 +91,8 @@ class _Reader:
                 elif not self._rounds and await self._acknowledged():
                     self._patience.nothing_came()
                 while len(self._rounds) > self._depth or (self._rounds and not begun):
+                    if begun and len(self._rounds) == self._depth + 1 and await self._rounds[0].leaves():
+                        break
                     await self._settle()
                 if not records and self._rounds:
                     await self._settle()

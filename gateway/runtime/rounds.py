@@ -1,7 +1,8 @@
 """One round of a worker, and its place in the line: what may go on while the rounds before it are not done.
 
 A handler that begins ahead has two points. `release`: it has taken its place among those of its kind, the next may
-begin. `mine`: from here on it has effects, so everything before it must be done; where that failed, it gives up.
+begin. `mine`: from here on it has effects, so everything before it must be done; where that failed, it gives up. It may
+have a third. `leaving`: all that is left is to wait for a neighbour, so one more may begin than otherwise.
 """
 
 import asyncio
@@ -31,6 +32,10 @@ class Place(Protocol):
         """Returns when everything before is done. Raises Overtaken."""
         ...
 
+    def leaving(self) -> None:
+        """Only a neighbour's word is awaited now."""
+        ...
+
 
 class _Alone:
     """The place of a round that is handled by itself."""
@@ -42,6 +47,9 @@ class _Alone:
 
     async def mine(self) -> None:
         """Nothing is before it."""
+
+    def leaving(self) -> None:
+        """Nobody waits."""
 
 
 ALONE: Final[Place] = _Alone()
@@ -65,6 +73,7 @@ class Round:
         self.first = before is None
         self._before = before
         self._released = asyncio.Event()
+        self._leaving = asyncio.Event()
         self.task = asyncio.create_task(self._run(ahead))
 
     async def _run(self, ahead: Ahead) -> None:
@@ -73,6 +82,7 @@ class Round:
         finally:
             self._before = None  # a line that never ends must not keep all its rounds
             self._released.set()
+            self._leaving.set()
 
     def release(self) -> None:
         """See `Place`."""
@@ -83,6 +93,15 @@ class Round:
         self._released.set()
         if self._before is not None and not await self._before.well():
             raise Overtaken
+
+    def leaving(self) -> None:
+        """See `Place`."""
+        self._leaving.set()
+
+    async def leaves(self) -> bool:
+        """Waits until it is leaving, or over: is there still something to wait for?"""
+        await self._leaving.wait()
+        return not self.task.done()
 
     async def begun(self) -> bool:
         """Waits until the next round may begin; False: it must not, because this one failed."""

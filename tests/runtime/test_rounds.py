@@ -30,6 +30,7 @@ class Line:
         self.done: list[int] = []
         self.met: list[str] = []
         self.under_way = self.most = 0
+        self.leaves = False
         self.ending = asyncio.Event()
         self.bus = DrainingBus(MemoryBus(self.log), self.ending)
 
@@ -46,6 +47,8 @@ class Line:
             place.release()
             await self._pass("think", records)
             await place.mine()
+            if self.leaves:
+                place.leaving()
             await self._pass("write", records)
             self.done += [int(record.body) for record in records]
         except Overtaken:
@@ -96,6 +99,14 @@ async def test_the_next_rounds_begin_while_the_first_is_written() -> None:
     assert line.met.index("begin 4") < line.met.index("write 0")
     assert line.met.index("write 0") < line.met.index("write 4") < line.met.index("write 8")
     assert (line.most, line.done) == (DEPTH + 1, list(range(12)))
+
+
+async def test_one_more_begins_while_the_first_only_waits_for_its_neighbour() -> None:
+    line = Line(24)
+    line.leaves = True
+    await line.work()
+    assert line.met.index("write 0") < line.met.index("begin 12") < line.met.index("write 4")
+    assert (line.most, line.done) == (DEPTH + 2, list(range(24)))
 
 
 async def test_what_is_not_a_backlog_is_handled_alone() -> None:
@@ -234,6 +245,7 @@ async def test_whatever_becomes_of_an_acknowledgement_all_is_done_in_order(
 ) -> None:
     """The broker away or another reader in our place, before it counts or after; and whatever else fails meanwhile."""
     dice, line, commit = Random(seed), Line(60), MemoryConsumer.commit
+    line.leaves = seed % 2 == 0
 
     async def unsure(self: MemoryConsumer, positions: Positions) -> None:
         for _ in range(dice.randrange(30)):
@@ -255,6 +267,7 @@ async def test_whatever_fails_wherever_all_is_done_in_order(seed: int) -> None:
     """A crash, a neighbour away or a collision between any two steps of any round."""
     dice = Random(seed)
     line = Line(60)
+    line.leaves = seed % 2 == 0
     crash: list[bool] = []
 
     def broken(step: str, first: int) -> Exception | None:
