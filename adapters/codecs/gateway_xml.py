@@ -132,14 +132,17 @@ def _encode(message: Value) -> bytes:
             continue
         if field == "detail":
             value = value[:_MAX_DETAIL]
-        parts.append(f"{start}{_TEXTS.get(type(value), _text)(value)}{end}")
+        kind = type(value)
+        if kind is str and value.isalnum() and value.isascii():
+            text = value  # a code, a number, a hash: most are
+        else:
+            text = _TEXTS[kind](value) if kind in _TEXTS else _text(value)
+        parts.append(f"{start}{text}{end}")
     parts.append(f"</{name}>\n")
     return "".join(parts).encode()
 
 
 def _text(value: Any) -> str:
-    if type(value) is str and value.isalnum() and value.isascii():
-        return value  # a code, a number, a hash: most are
     return escaped(presentable(str(value.value if isinstance(value, Enum) else value)))
 
 

@@ -272,7 +272,7 @@ def _save(tables: Tables, work: TurnWork) -> None:
         tables.states[state.id] = state
         known = tables.certificates[state.id]
         if known.revision <= state.revision:  # else a correction that waits on the log has the word about the status
-            tables.certificates[state.id] = replace(known, status=state.status)
+            tables.certificates[state.id] = known._replace(status=state.status)
     for timer in work.settled:
         place = (timer.certificate_id, timer.about, timer.revision)
         if tables.timers.get(place) == timer:  # set anew meanwhile, it is another due date

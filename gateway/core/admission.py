@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from gateway.core.certificate import REVISABLE
@@ -30,8 +31,7 @@ class Prior:
     """The answer given then, as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is on file about a certificate number."""
 
     certificate_id: UUID

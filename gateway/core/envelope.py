@@ -25,21 +25,22 @@ def timestamp(at: datetime) -> str:
 
 def headers(kind: str, message_id: UUID, subject: str, at: datetime, content_type: str) -> dict[str, str]:
     """Headers of one message. `kind` is the last part of the type, e.g. ``render.job``."""
+    identity = str(message_id)
     return {
         "ce_specversion": "1.0",
-        "ce_id": str(message_id),
+        "ce_id": identity,
         "ce_source": SOURCE,
         "ce_type": f"cn.origin.{kind}.v1",
         "ce_subject": subject,
         "ce_time": timestamp(at),
         "content-type": content_type,
-        "traceparent": traceparent(subject, message_id),
+        "traceparent": traceparent(subject, identity),
     }
 
 
-def traceparent(subject: str, message_id: UUID) -> str:
+def traceparent(subject: str, message_id: str) -> str:
     """W3C Trace Context: every message about a certificate is in one trace, whose id is the certificate's own, so a
     trace is found by certificate and survives customs, who carries none. Another subject's messages have one each."""
-    span = message_id.hex
+    span = message_id.replace("-", "")
     trace = subject.replace("-", "") if _CERTIFICATE.fullmatch(subject) else span
     return f"00-{trace}-{span[:16]}-01"

@@ -5,17 +5,16 @@ and may start with the user's own prefix of 1 to 3 letters or digits (证书号�
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SERIAL_LENGTH = 4
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Series:
+class Series(NamedTuple):
     """One counter: numbers of one organisation, type, year and prefix."""
 
     organisation: str
@@ -31,7 +30,7 @@ class Series:
     @property
     def blank(self) -> str:
         """What stands for a number of the series until one is drawn: serial 0, which is never given."""
-        return self.number(0)
+        return _blank(self)
 
     def number(self, serial: int) -> str:
         """The certificate number of `serial`, which counts from 1. Raises SeriesFull beyond the capacity."""
@@ -47,6 +46,12 @@ class SeriesFull(Exception):
     def __init__(self, series: Series) -> None:
         self.series = series
         super().__init__(f"series {series.certificate_type}{series.year} with prefix '{series.prefix}' is full")
+
+
+@lru_cache(maxsize=1024)
+def _blank(of: Series) -> str:
+    """Remembered: a batch asks for each of its declarations."""
+    return of.number(0)
 
 
 @lru_cache(maxsize=1024)

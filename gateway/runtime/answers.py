@@ -1,9 +1,8 @@
 """What the door answers, the same on every way in: HTTP body, folder result file, bus answer."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -12,8 +11,7 @@ from gateway.core.admission import Known, Verdict
 from gateway.core.faults import Fault, in_order
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A verdict and its JSON body. The body of a repeated submission is byte for byte the one given before."""
 
     verdict: Verdict

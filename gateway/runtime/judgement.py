@@ -1,7 +1,7 @@
 """One batch at the door inside its transaction: what is on file, who is new, which numbers, what is written."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -82,7 +82,7 @@ class Judgement:
             case New():
                 known = Known(new_id(self._now), item.number or "", applicant, 1, "accepted", item.content_sha256)
             case Correction(old):
-                known = replace(old, revision=old.revision + 1, status="accepted", content_sha256=item.content_sha256)
+                known = old._replace(revision=old.revision + 1, status="accepted", content_sha256=item.content_sha256)
             case Repeated(same):
                 fresh = item.key not in self._priors
                 self._priors.setdefault(item.key, Prior(item.raw_sha256, same.certificate_id, PENDING))
@@ -168,7 +168,7 @@ class Judgement:
                 full = Answer.refused([door_faults.range_full(wish)], item.reference)
                 self._full[known.certificate_id] = full
                 return full
-            known = self._opened[known.certificate_id] = replace(known, number=wish.number(serial))
+            known = self._opened[known.certificate_id] = known._replace(number=wish.number(serial))
         answer = self._accept(item, known)
         if item.number is None and item.key != item.content_key:
             self._remember(item, item.content_key, known.certificate_id, answer)
