@@ -9,7 +9,6 @@ letters.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
@@ -29,6 +28,7 @@ from gateway.runtime.answers import Answer, fault_data
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import DeadLetters, letter, storable_text
 from gateway.runtime.door import Client
+from gateway.runtime.following import follow
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
 from gateway.runtime.rounds import ALONE, Place
@@ -113,36 +113,15 @@ class BusIntake:
 
     async def run(self) -> None:
         """Work until cancelled. Clients that come or go are noticed within seconds."""
-        reading: frozenset[str] = frozenset()
-        while True:
-            work = asyncio.create_task(self._read(reading))
-            look = asyncio.create_task(self._other_than(reading))
-            try:
-                await asyncio.wait({work, look}, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    work.result()
-                reading = look.result()
-                log.info("bus.reading", clients=len(reading))
-            finally:
-                work.cancel()
-                look.cancel()
-                await asyncio.gather(work, look, return_exceptions=True)
+        await follow(self._wanted, self._read, self._look)
 
     async def _read(self, clients: frozenset[str]) -> None:
-        if not clients:
-            await asyncio.Event().wait()
+        log.info("bus.reading", clients=len(clients))
         topics = sorted(f"{SUBMITTED}.{client}" for client in clients)
         await consume(self._bus, GROUP, topics, self.handle, self._observer, BATCH, ahead=self.handle, depth=DEPTH)
 
-    async def _other_than(self, reading: frozenset[str]) -> frozenset[str]:
-        """The clients to be read, as soon as they are others than now."""
-        while True:
-            with contextlib.suppress(Unavailable):  # the reader tells
-                if (wanted := await self._wanted(reading)) != reading:
-                    return wanted
-            await asyncio.sleep(self._look)
-
     async def _wanted(self, reading: frozenset[str]) -> frozenset[str]:
+        """The clients to be read."""
         wanted = frozenset(await self._clients.on_bus())
         if not (fresh := wanted - reading):
             return wanted

@@ -4,12 +4,11 @@ A crash between the two sends some messages twice; readers drop doubles by id. W
 the ways in go on accepting.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.ports import Bus, Message, Record, Unavailable
+from gateway.ports import Bus, Message, Record
 from gateway.runtime.consume import consume
+from gateway.runtime.following import follow
 from gateway.runtime.observer import Observer
 from gateway.runtime.rounds import Place
 
@@ -33,30 +32,23 @@ class Relay:
 
     async def run(self) -> None:
         """Until cancelled."""
-        known = await self._more_than(frozenset())
-        while True:
-            work = asyncio.create_task(
-                consume(
-                    self._log,
-                    GROUP,
-                    sorted(known),
-                    self.handle,
-                    self._observer,
-                    BATCH,
-                    ahead=self.ahead,
-                    neighbour="broker",
-                )
-            )
-            look = asyncio.create_task(self._more_than(known))
-            try:
-                await asyncio.wait({work, look}, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    work.result()
-                known = look.result()
-            finally:
-                work.cancel()
-                look.cancel()
-                await asyncio.gather(work, look, return_exceptions=True)
+        await follow(self._wanted, self._read, LOOK)
+
+    async def _read(self, topics: frozenset[str]) -> None:
+        await consume(
+            self._log,
+            GROUP,
+            sorted(topics),
+            self.handle,
+            self._observer,
+            BATCH,
+            ahead=self.ahead,
+            neighbour="broker",
+        )
+
+    async def _wanted(self, reading: frozenset[str]) -> frozenset[str]:
+        """Those that are on the log, and those that were: what is left of them goes over too."""
+        return reading | await self._topics()
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Publish in the order of the log. Raises Unavailable."""
@@ -68,10 +60,3 @@ class Relay:
         """The same; the log is read on while the broker takes what was read before."""
         await place.mine()
         await self.handle(records)
-
-    async def _more_than(self, known: frozenset[str]) -> frozenset[str]:
-        while True:
-            with contextlib.suppress(Unavailable):  # the log's reader tells
-                if (found := await self._topics()) - known:
-                    return found | known
-            await asyncio.sleep(LOOK)
