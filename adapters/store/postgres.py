@@ -50,8 +50,10 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         await _rollback(connection)
         raise Collision(type(error).__name__) from error
     except BaseException as error:
-        if not is_passing(error):
+        passing = is_passing(error)
+        if not passing or isinstance(error, asyncpg.PostgresError):  # else the connection itself is in doubt
             await _rollback(connection)
+        if not passing:
             raise
         if committing:
             raise Collision("the outcome of the commit is unknown") from error

@@ -1,5 +1,6 @@
 """The contract, on PostgreSQL; and what only a database can do."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,14 +13,14 @@ import pytest
 
 from adapters.postgres import pool
 from adapters.store.blobs import PostgresBlobs
-from adapters.store.postgres import PostgresStore
+from adapters.store.postgres import PostgresStore, transaction
 from adapters.store.vault import Vault
 from adapters.store.views import Views
 from gateway.core.messages import Reminder
 from gateway.gauges import OVERDUE
 from gateway.operations import Refusal
-from gateway.ports import Record
-from gateway.storage import Store, TurnWork
+from gateway.ports import Record, Unavailable
+from gateway.storage import Collision, Store, TurnWork
 from tests.contract.life_suite import LifeSuite
 from tests.contract.opening_suite import OpeningSuite
 from tests.contract.store_harness import (
@@ -191,6 +192,19 @@ async def test_cancelled_and_broken_transactions_leave_no_connection_behind(harn
                 raise ZeroDivisionError
     lent = harness.pools[0]
     assert lent.get_size() - lent.get_idle_size() == 0
+
+
+@pytest.mark.parametrize("state", ["53100", "40P01", "23505", "22012"])  # disk full, deadlock, not unique, our bug
+async def test_a_refused_statement_is_rolled_back_before_its_connection_is_given_back(
+    database_pool: asyncpg.Pool, state: str
+) -> None:
+    """Found in a storm's logs: while the disk was full, the driver rolled back itself and called it our error."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+    with pytest.raises((Unavailable, Collision, asyncpg.DivisionByZeroError)):
+        async with transaction(database_pool) as connection:
+            await connection.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}'; END $$")
+    assert complaints == []
 
 
 # ---------------------------------------------------------------- blobs and the vault
