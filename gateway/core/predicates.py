@@ -43,19 +43,17 @@ def _uscc(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
     return lambda value, _block, _root: valid_uscc(value)
 
 
-@lru_cache(maxsize=1024)
-def _valid_id_card(code: str) -> bool:
-    """Remembered: an enterprise has few declarants."""
-    try:
-        date(int(code[6:10]), int(code[10:12]), int(code[12:14]))
-        return len(code) == 18 and code[:17].isdigit() and bool(ric.calc_check_digit(code) == code[-1])
-    except ValueError:
-        return False
-
-
 def _id_card(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
     """居民身份证号: 18 characters with birthday and check digit (GB 11643)."""
-    return lambda value, _block, _root: _valid_id_card(value)
+
+    def check(value: Any, _block: Mapping[str, Any], _root: Mapping[str, Any]) -> bool:
+        try:
+            date(int(value[6:10]), int(value[10:12]), int(value[12:14]))
+            return len(value) == 18 and value[:17].isdigit() and bool(ric.calc_check_digit(value) == value[-1])
+        except ValueError:
+            return False
+
+    return check
 
 
 def _real_date(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
