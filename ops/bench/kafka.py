@@ -22,7 +22,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from adapters.bus.kafka_client import Cluster, consumer, producer
+from adapters.bus.kafka_client import LONG_POLL, Cluster, consumer, producer
 from adapters.bus.kafka_topics import apply, declared
 from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
 from adapters.postgres.pool import connect
@@ -40,7 +40,7 @@ CLIENTS = 16
 """An enterprise has 9,999 numbers of a type: enough for all rounds."""
 AIM = 0.6
 PATIENCE = 120.0
-LOOK, FASTEST = 0.02, 20_000
+LOOK, FASTEST = 0.005, 20_000
 """Seconds between two looks for the last answer. While much is left, longer, by a rate nobody reaches: a look takes
 from the broker, and from a core, what is being measured."""
 RAW = "origin.status.changed.v1"
@@ -207,6 +207,10 @@ class Line:
     async def read(self, given: dict[TopicPartition, tuple[int, int]]) -> tuple[float, Records]:
         """Seconds to read these records again, and the records."""
         places = {place: window for place, window in given.items() if window[0] < window[1]}
+        self.reader.unsubscribe()
+        await asyncio.sleep(
+            2 * LONG_POLL
+        )  # until the broker lets go of what was asked before; the next waits behind it
         self.reader.assign(list(places))
         for place, (first, _) in places.items():
             self.reader.seek(place, first)
