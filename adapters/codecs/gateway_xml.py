@@ -132,11 +132,12 @@ def _encode(message: Value) -> bytes:
             continue
         if field == "detail":
             value = value[:_MAX_DETAIL]
-        kind = type(value)
-        if kind is str and value.isalnum() and value.isascii():
+        if type(value) is not str:
+            text = _TEXTS.get(type(value), _text)(value)
+        elif value.isalnum() and value.isascii():
             text = value  # a code, a number, a hash: most are
         else:
-            text = _TEXTS[kind](value) if kind in _TEXTS else _text(value)
+            text = escaped(presentable(value))
         parts.append(f"{start}{text}{end}")
     parts.append(f"</{name}>\n")
     return "".join(parts).encode()

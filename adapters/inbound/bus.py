@@ -229,7 +229,8 @@ class BusIntake:
 
 def _message(record: Record, heads: Heads, status: str, body: bytes, now: datetime) -> Message:
     """The answer: under the same key, naming the message it answers. The same answer has the same id."""
-    identity, client = answer_id(record, body), client_of(record.topic)
+    identity = answer_id(record, body, accepted=status == Verdict.ACCEPTED)
+    client = client_of(record.topic)
     told = headers("intake.answered", identity, client, now, "application/json")
     told["origin_status"] = status
     told["origin_submitted_partition"] = str(record.partition)

@@ -1,6 +1,7 @@
 """A record on a client's topic, understood: which client, dialect and key; or what is wrong with it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -48,10 +49,11 @@ class Heads:
         return value if 0 < len(value) <= MAX_TEXT and value.isprintable() and REPLACED not in value else None
 
 
-def answer_id(record: Record, body: bytes) -> UUID:
-    """Names the answer `body` to a record. The record's bytes are part of it: another bus counts its offsets from 0
-    again."""
-    return id_of(f"{record.topic}/{record.partition}/{record.offset}/{len(record.body)}/".encode(), record.body, body)
+def answer_id(record: Record, body: bytes, *, accepted: bool) -> UUID:
+    """Names the answer `body` to a record. The record's bytes are part of it, because another bus counts its offsets
+    from 0 again, and two documents may be wrong alike; what is accepted has an answer that no other bytes ever get."""
+    given = b"" if accepted else record.body
+    return id_of(f"{record.topic}/{record.partition}/{record.offset}/{len(given)}/".encode(), given, body)
 
 
 def submission(record: Record, heads: Heads, client: Client | None) -> Submission:
@@ -80,7 +82,9 @@ def _key(heads: Heads) -> str | None:
     return None if identity is None else f"ce:{heads.echo('ce_source') or ''} {identity}"
 
 
+@lru_cache(maxsize=64)
 def _media_type(header: str | None) -> str | None:
+    """Remembered: a client writes one or two."""
     name, _, parameters = (header or "").partition(";")
     charset = parameters.strip().lower()
     if charset.startswith("charset=") and charset[8:].strip("'\" ") not in CHARSETS:
