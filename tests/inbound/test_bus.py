@@ -3,13 +3,15 @@
 import asyncio
 import gc
 from collections.abc import Sequence
+from uuid import UUID
 
 import orjson
 import pytest
 
 import schemas
 from adapters.bus.topics import Topics
-from gateway.ports import Message, Unavailable
+from adapters.inbound.bus_reading import answer_id
+from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.consume import positions
 from tests.inbound.bus_parts import ANSWERED, DEAD, OTHER, SUBMITTED, Post, codes, until
 from tests.inbound.parts import FakeDoor
@@ -150,6 +152,22 @@ async def test_a_record_that_comes_again_gets_the_same_answer_byte_for_byte() ->
     for record in again:
         assert (record.body, record.headers["ce_id"]) == (first[record.key].body, first[record.key].headers["ce_id"])
     assert len(post.house.store.tables.certificates) == 2
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_an_answer_is_named_by_its_place_and_words_and_by_the_record_where_others_may_get_the_same(
+    accepted: bool,
+) -> None:
+    first = Record(f"{SUBMITTED}.{ERP.id}", 0, 7, "key", b"one", {})
+
+    def name(record: Record = first, body: bytes = b"{}") -> UUID:
+        return answer_id(record, body, accepted=accepted)
+
+    others = [name(first._replace(offset=8)), name(first._replace(partition=1)), name(body=b"[]")]
+    assert len({name(), *others}) == 4
+    assert name(first._replace(key="other", headers={"a": "b"})) == name()
+    # then on another bus, whose offsets count from 0, two documents that are wrong alike have an answer each
+    assert (name(first._replace(body=b"two")) == name()) is accepted
 
 
 async def test_the_key_is_the_header_else_the_name_of_the_event() -> None:
