@@ -67,8 +67,7 @@ class Topics:
 
     def place(self, topic: str, key: str) -> int:
         """The partition of `key`. Raises UnknownTopic."""
-        count = self.partitions(topic)
-        return 0 if count == 1 else (murmur2(key.encode()) & 0x7FFFFFFF) % count
+        return (murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions(topic)
 
     def places(self, topics: Iterable[str]) -> list[tuple[str, int]]:
         """Every (topic, partition) of `topics`, sorted. Raises UnknownTopic."""

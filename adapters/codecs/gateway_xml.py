@@ -132,12 +132,10 @@ def _encode(message: Value) -> bytes:
             continue
         if field == "detail":
             value = value[:_MAX_DETAIL]
-        if type(value) is not str:
-            text = _TEXTS.get(type(value), _text)(value)
-        elif value.isalnum() and value.isascii():
+        if type(value) is str and value.isalnum() and value.isascii():
             text = value  # a code, a number, a hash: most are
         else:
-            text = escaped(presentable(value))
+            text = _TEXTS.get(type(value), _text)(value)
         parts.append(f"{start}{text}{end}")
     parts.append(f"</{name}>\n")
     return "".join(parts).encode()

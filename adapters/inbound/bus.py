@@ -116,18 +116,19 @@ class BusIntake:
         await follow(self._wanted, self._read, self._look)
 
     async def _read(self, clients: frozenset[str]) -> None:
-        log.info("bus.reading", clients=len(clients))
         topics = sorted(f"{SUBMITTED}.{client}" for client in clients)
         await consume(self._bus, GROUP, topics, self.handle, self._observer, BATCH, ahead=self.handle, depth=DEPTH)
 
     async def _wanted(self, reading: frozenset[str]) -> frozenset[str]:
         """The clients to be read."""
         wanted = frozenset(await self._clients.on_bus())
-        if not (fresh := wanted - reading):
-            return wanted
-        there = await self._there()
-        ready = {c for c in fresh if f"{SUBMITTED}.{c}" in there and f"{ANSWERED}.{c}" in there}
-        return frozenset(wanted & reading | ready)
+        if fresh := wanted - reading:
+            there = await self._there()
+            ready = {c for c in fresh if f"{SUBMITTED}.{c}" in there and f"{ANSWERED}.{c}" in there}
+            wanted = wanted & reading | ready
+        if wanted != reading:
+            log.info("bus.reading", clients=len(wanted))
+        return wanted
 
     # ------------------------------------------------------------ what they send
 

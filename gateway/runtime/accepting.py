@@ -6,12 +6,18 @@ from uuid import UUID
 from gateway.core.admission import Known
 from gateway.core.envelope import headers
 from gateway.core.messages import DeclarationAccepted
+from gateway.core.numbers import Series, series
 from gateway.ports import Message, MessageCodec
 from gateway.runtime.answers import Answer
 from gateway.runtime.submission import Examined
 from gateway.storage import Admitted
 
 ACCEPTED = "origin.declaration.accepted.v1"
+
+
+def wish(item: Examined, now: datetime) -> Series:
+    """The series that its number comes from."""
+    return series(item.certificate_type, item.exporter, item.submission.client.prefix, now)
 
 
 def answer(item: Examined, known: Known) -> Answer:

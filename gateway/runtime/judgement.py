@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from gateway.core.admission import Clash, Correction, Known, New, Prior, Repeated, Replay, admit
-from gateway.core.numbers import Series, series
+from gateway.core.numbers import Series
 from gateway.ports import Clock, Message, MessageCodec
 from gateway.runtime import accepting, door_faults
 from gateway.runtime.answers import Answer, clash_fault
@@ -114,7 +114,7 @@ class Judgement:
         missing: dict[Series, int] = {}
         for item in new:
             if item.number is None:
-                wish = self._series(item)
+                wish = accepting.wish(item, self._now)
                 missing[wish] = missing.get(wish, 0) + 1
         free: dict[Series, list[int]] = {wish: [] for wish in missing}
         while missing:
@@ -126,9 +126,6 @@ class Judgement:
                 if stepped_over := len(serials) - len(usable):
                     missing[wish] = stepped_over
         return {wish: iter(serials) for wish, serials in free.items()}
-
-    def _series(self, item: Examined) -> Series:
-        return series(item.certificate_type, item.exporter, item.submission.client.prefix, self._now)
 
     def _settle(self, plan: _Plan | _Answered, serials: dict[Series, Iterator[int]]) -> Answer:
         item = plan.item
@@ -162,7 +159,7 @@ class Judgement:
 
     def _open(self, item: Examined, known: Known, serials: dict[Series, Iterator[int]]) -> Answer:
         if not known.number:
-            wish = self._series(item)
+            wish = accepting.wish(item, self._now)
             serial = next(serials[wish], None)
             if serial is None:
                 full = Answer.refused([door_faults.range_full(wish)], item.reference)

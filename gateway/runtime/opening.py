@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.core.admission import Known
-from gateway.core.numbers import series
 from gateway.ports import Clock, MessageCodec
 from gateway.runtime import accepting
 from gateway.runtime.answers import Answer
@@ -45,7 +44,7 @@ async def opened(store: Store, codec: MessageCodec, clock: Clock, items: Sequenc
     fresh: list[Fresh] = []
     ids = new_ids(now, 2 * len(items))
     for item, certificate_id, message_id in zip(items, ids[::2], ids[1::2], strict=True):
-        wish = series(item.certificate_type, item.exporter, item.submission.client.prefix, now)
+        wish = accepting.wish(item, now)
         known = Known(certificate_id, wish.blank, item.applicant, 1, "accepted", item.content_sha256)
         given = accepting.answer(item, known)
         answers.append(given)

@@ -204,13 +204,14 @@ class Line:
         ]
         await asyncio.gather(*sent)
 
+    async def rest(self) -> None:
+        """Until the broker holds no fetch of before: the next one would wait behind it."""
+        self.reader.unsubscribe()
+        await asyncio.sleep(2 * LONG_POLL)
+
     async def read(self, given: dict[TopicPartition, tuple[int, int]]) -> tuple[float, Records]:
         """Seconds to read these records again, and the records."""
         places = {place: window for place, window in given.items() if window[0] < window[1]}
-        self.reader.unsubscribe()
-        await asyncio.sleep(
-            2 * LONG_POLL
-        )  # until the broker lets go of what was asked before; the next waits behind it
         self.reader.assign(list(places))
         for place, (first, _) in places.items():
             self.reader.seek(place, first)
@@ -237,6 +238,7 @@ class Line:
 
 async def _parts(line: Line, ground: Ground, connection: asyncpg.Connection, size: int) -> dict[str, float]:
     """Each part's records a second with the last backlog, and what they allow one after the other."""
+    await line.rest()
     seconds, _ = await line.read(line.submitted)
     _, answers = await line.read(line.answers)
     await ground.settle()
