@@ -1,0 +1,195 @@
+"""No document holds up another: what judging one costs grows with its bytes, and no faster.
+
+Work is counted (lines of Python that ran, calls into C, bytes looked through), never timed. Each shape is judged at a
+size, twice and four times the size; what grows with the square would be four times as much at each step.
+"""
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from adapters.codecs.customs_xml import CustomsXml
+from adapters.codecs.enterprise_json import EnterpriseJson
+from adapters.codecs.gateway_xml import INBOUND as INBOUND_TOPIC
+from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.codecs.xml import parse
+from adapters.codecs.xml_places import PlainPlaces, TreePlaces
+from gateway.core.faults import MAX_FAULTS, Refused
+from gateway.ports import Unreadable
+from gateway.runtime.catalog import ProfileChecks
+from gateway.runtime.door import Client, Door, Submission
+from renderers import fonts
+from tests.codecs.shapes import ENTERPRISE, INBOUND, JSON, OFFICIAL, XML, Shape
+
+LIMIT = 1 << 20
+"""The size up to which a document is judged at all (ORIGIN_MAX_BYTES)."""
+SMALL = 4 << 10
+STEP = 2.3
+"""What twice the bytes may cost, in times the work."""
+SPARE = 20_000
+"""What judging any document costs, and what it may cost once: an index, the explanation of one fault."""
+EACH = 20.0
+"""Most work for one byte of a document."""
+LARGER = {"lines and invoices": 32}
+"""Shapes that have to be larger, before what is dear in them weighs more than the rest."""
+
+NOBODY: Any = None
+DOOR = Door(
+    NOBODY,
+    {one.media_type: one for one in (CustomsXml(), EnterpriseJson())},
+    ProfileChecks(),
+    NOBODY,
+    NOBODY,
+    fonts.missing,
+)
+CODEC = GatewayCodec()
+CLIENT = Client("c", "91330299MA9XYD0C2A")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_once() -> None:
+    """What is made when it is first needed, above all the explanation of the schema, counts for no document."""
+    for name in ("lines with a text too long", "lines escaped twice"):
+        judge(XML, OFFICIAL[name](SMALL))
+        judge(JSON, ENTERPRISE[name](SMALL))
+
+
+def judge(kind: str, body: bytes) -> int:
+    """How many faults are told of a document; nothing but Refused is raised."""
+    try:
+        return len(DOOR.examine(Submission(CLIENT, kind, body, "test")).warnings)
+    except Refused as refused:
+        return len(refused.faults)
+
+
+def hear(body: bytes) -> None:
+    with contextlib.suppress(Unreadable):
+        CODEC.decode(INBOUND_TOPIC, body)
+
+
+def work(action: Callable[[], object]) -> int:
+    """Lines of Python that run, and calls of functions written in C, during an action."""
+    count = 0
+
+    def traced(_frame: FrameType, _event: str, _argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return traced
+
+    def profiled(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event == "c_call"
+
+    before = sys.gettrace(), sys.getprofile()
+    sys.setprofile(profiled)
+    sys.settrace(traced)
+    try:
+        action()
+    finally:
+        sys.settrace(before[0])
+        sys.setprofile(before[1])
+    return count
+
+
+def grows_with_size(run: Callable[[bytes], object], shape: Shape, small: int = SMALL) -> None:
+    documents = [shape(small * times) for times in (1, 2, 4)]
+    run(documents[0])  # what is made once, is made
+    done = [work(lambda: run(document)) for document in documents]  # noqa: B023
+    for less, more in itertools.pairwise(done):
+        assert more <= STEP * less + SPARE, done
+    assert done[-1] <= EACH * len(documents[-1]) + SPARE, (done, len(documents[-1]))
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_documents(name: str) -> None:
+    grows_with_size(lambda body: judge(XML, body), OFFICIAL[name])
+
+
+@pytest.mark.parametrize("name", ENTERPRISE)
+def test_enterprise_documents(name: str) -> None:
+    grows_with_size(lambda body: judge(JSON, body), ENTERPRISE[name], SMALL * LARGER.get(name, 1))
+
+
+@pytest.mark.parametrize("name", INBOUND)
+def test_what_customs_sends(name: str) -> None:
+    grows_with_size(hear, INBOUND[name])
+
+
+@pytest.mark.parametrize(("kind", "name"), [(XML, n) for n in OFFICIAL] + [(JSON, n) for n in ENTERPRISE])
+def test_at_the_limit(kind: str, name: str) -> None:
+    """A document of the largest size has an answer too, with no more faults than one carries."""
+    shape = (OFFICIAL if kind == XML else ENTERPRISE)[name]
+    assert judge(kind, shape(LIMIT - (16 << 10))) <= MAX_FAULTS
+
+
+class Counted(bytes):
+    """A document that counts how many of its bytes are looked through."""
+
+    looked_at = 0
+
+    def find(self, *wanted: Any) -> int:  # type: ignore[override]
+        found = super().find(*wanted)
+        self._look(wanted, found)
+        return found
+
+    def index(self, *wanted: Any) -> int:  # type: ignore[override]
+        found = super().index(*wanted)
+        self._look(wanted, found)
+        return found
+
+    def count(self, *wanted: Any) -> int:  # type: ignore[override]
+        self._look(wanted, -1)
+        return super().count(*wanted)
+
+    def _look(self, wanted: tuple[Any, ...], found: int) -> None:
+        _, start, end = (*wanted, 0, len(self))[:3] if len(wanted) < 3 else wanted
+        self.looked_at += (found if found >= 0 else min(end, len(self))) - start
+
+
+def test_many_places_cost_one_reading_of_a_plain_document() -> None:
+    body = Counted(OFFICIAL["good lines"](256 << 10))
+    reading = CustomsXml().read(body)
+    assert isinstance(getattr(reading.locate, "__self__", None), PlainPlaces)
+    count = len(reading.fields["goods"])
+    places = [("goods", index, "hs_code") for index in range(count - MAX_FAULTS, count)]
+    places += [("promise",), ("invoices",), ("number",), ("goods", count, "name")]
+    lines = [reading.locate(place)[1] for place in places]
+    assert lines[:MAX_FAULTS] == sorted(lines[:MAX_FAULTS])
+    assert body.looked_at < 20 * len(body) < MAX_FAULTS * len(body) / 8
+
+
+class Seen:
+    """An element that counts the children it is asked for."""
+
+    looked_at = 0
+
+    def __init__(self, element: Any) -> None:
+        self._element = element
+        self.sourceline = element.sourceline
+
+    def findall(self, path: str) -> "list[Seen]":
+        found = [Seen(child) for child in self._element.findall(path)]
+        Seen.looked_at += len(found)
+        return found
+
+
+def test_many_places_cost_one_look_at_the_siblings_of_a_tree() -> None:
+    root = parse(OFFICIAL["good lines"](64 << 10))
+    places = TreePlaces(Seen(root))  # type: ignore[arg-type]
+    for _ in range(3):
+        for index in range(40):
+            assert places.of(("goods", index, "hs_code"))[0].endswith(f"/Goods[{index + 1}]/HSCode")
+    assert Seen.looked_at == 1 + len(root[1]) + 40, "the list, its lines, and the element of each"
+
+
+def test_the_meter_sees_what_grows_with_the_square() -> None:
+    def square(body: bytes) -> int:
+        return sum(1 for one in body for other in body if one == other)
+
+    with pytest.raises(AssertionError):
+        grows_with_size(square, lambda size: bytes(size // 64))
