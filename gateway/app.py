@@ -34,6 +34,7 @@ from adapters.store.audit import PostgresDays
 from adapters.store.blobs import PostgresBlobs
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import PostgresDeadLetters
+from adapters.store.leaves import Leaves
 from adapters.store.postgres import PostgresStore
 from adapters.store.rooms import Files, PrintClaims
 from adapters.store.vault import Vault
@@ -138,6 +139,7 @@ class Gateway:
             registry = CollectorRegistry()
             about_the_process(registry, settings.roles)
             metrics = Metrics(registry)
+            await _proposals(pool)
             carrier = await self._carrier(pool, bus, metrics)
             vault = Vault(pool, keyfile.read_or_make(settings.master_key_path))
             await _checked(vault)
@@ -242,8 +244,9 @@ class Gateway:
             clients = Clients(pool)
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
-            doctor = partial(examine, settings, pool, place.embedded, vault, clients)
-            desk = Desk(clients, vault, store, turn, clock, doctor, dead, carrier, self.stop)
+            leaves = Leaves(pool)
+            doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
+            desk = Desk(clients, leaves, vault, store, turn, clock, doctor, dead, carrier, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, dead, clock, intake, metrics, there)
             deps = Deps(
@@ -325,6 +328,12 @@ def _overdue_rules(settings: Settings) -> Rules:
     """What is overdue when: the operator's file, or the shipped one. Raises RulesRefused and OSError."""
     path = settings.overdue_rules
     return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"))
+
+
+async def _proposals(pool: asyncpg.Pool) -> None:
+    """Said at each start until the operator has answered."""
+    if waiting := await Leaves(pool).proposed():
+        log.warning("leave.proposed", waiting=waiting, answer="origin client grants --proposed")
 
 
 async def _checked(vault: Vault) -> None:

@@ -1,7 +1,6 @@
 """dlt: records that nobody can read, and what a person decides about them."""
 
 import base64
-import getpass
 from typing import Annotated, Any, Literal
 
 import typer
@@ -19,6 +18,7 @@ from gateway.cli_common import (
     example,
     get,
     group,
+    login,
     operator_key,
     say,
     show,
@@ -99,7 +99,7 @@ def dlt_discard(
 def _decide(
     letter: str, what: Literal["replay", "discard"], reason: str, by: str | None, url: str, key: str, as_json: bool
 ) -> None:
-    ruling = {"by": by or _login(), "reason": reason}
+    ruling = {"by": _person(by), "reason": reason}
     _dead([call("POST", url, f"{PATH}/{_uuid(letter)}/{what}", key, json=ruling).json()], as_json)
 
 
@@ -111,11 +111,11 @@ def _dead(found: list[dict[str, Any]], as_json: bool) -> None:
     show(COLUMNS, rows)
 
 
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        raise Stop("Nobody is logged in by name: say who decides, --by NAME.", USAGE) from None
+def _person(by: str | None) -> str:
+    person = by or login()
+    if person is None:
+        raise Stop("Nobody is logged in by name: say who decides, --by NAME.", USAGE)
+    return person
 
 
 def _uuid(text: str) -> str:

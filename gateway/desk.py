@@ -12,6 +12,7 @@ from stdnum.cn import uscc
 
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import Kept, PostgresDeadLetters
+from adapters.store.leaves import Leaves
 from adapters.store.vault import Vault
 from gateway.operations import (
     ClientItem,
@@ -20,6 +21,7 @@ from gateway.operations import (
     DeadState,
     Finding,
     ImageFacts,
+    LeaveItem,
     MarkItem,
     NewClient,
     ParkedItem,
@@ -47,6 +49,7 @@ class Desk:
     def __init__(
         self,
         clients: Clients,
+        leaves: Leaves,
         vault: Vault,
         store: Store,
         turn: Turn,
@@ -58,6 +61,7 @@ class Desk:
     ) -> None:
         """`end` asks this process for its end."""
         self._clients = clients
+        self._leaves = leaves
         self._vault = vault
         self._store = store
         self._turn = turn
@@ -67,21 +71,45 @@ class Desk:
         self._bus = bus
         self._end = end
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
+    async def client_add(
+        self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool, by: str
+    ) -> NewClient:
         """A new client with its key."""
-        return await self._clients.add(name, enterprise, prefix, prints_itself, bus)
+        return await self._clients.add(name, enterprise, prefix, prints_itself, bus, by)
 
-    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+    async def client_bus(self, name: str, wanted: bool, by: str) -> ClientItem:
         """Its topics are read, or not any more."""
-        return await self._clients.bus(name, wanted)
+        return await self._clients.bus(name, wanted, by)
 
     async def client_list(self) -> Sequence[ClientItem]:
         """Every client."""
         return await self._clients.list()
 
-    async def client_revoke(self, name: str) -> ClientItem:
+    async def client_revoke(self, name: str, by: str) -> ClientItem:
         """Its key opens nothing any more."""
-        return await self._clients.revoke(name)
+        return await self._clients.revoke(name, by)
+
+    async def leave_list(self, client: str | None, proposed: bool) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise."""
+        return await self._leaves.list(client, proposed)
+
+    async def leave_grant(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """The client may declare for the exporter."""
+        given = await self._leaves.grant(client, exporter, by)
+        self._clients.forget()
+        return given
+
+    async def leave_revoke(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """It may not any more."""
+        over = await self._leaves.revoke(client, exporter, by)
+        self._clients.forget()
+        return over
+
+    async def leave_accept(self, client: str | None, by: str) -> Sequence[LeaveItem]:
+        """Yes to every proposal."""
+        given = await self._leaves.accept(client, by)
+        self._clients.forget()
+        return given
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
         """Check the picture, keep the rewritten one, encrypted, as the enterprise's default."""

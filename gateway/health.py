@@ -11,6 +11,7 @@ from adapters.inbound import customs_boxes
 from adapters.postgres.errors import is_passing
 from adapters.postgres.migrate import files
 from adapters.store.clients import Clients
+from adapters.store.leaves import Leaves
 from adapters.store.vault import Vault
 from gateway import broker
 from gateway.operations import Finding
@@ -21,6 +22,7 @@ PATIENCE = 3.0
 BROKER_PATIENCE = 10.0
 MOST_TOPICS = 20
 """Topics that differ, of which each has a line."""
+PROPOSALS = "origin client grants --proposed, then --accept-all or origin client grant NAME --exporter CODE --revoke"
 LITTLE_ROOM = 1 << 30
 """Bytes free on the data directory's disk below which the doctor complains."""
 
@@ -38,7 +40,7 @@ async def troubles(pool: asyncpg.Pool) -> Sequence[str]:
 
 
 async def examine(
-    settings: Settings, pool: asyncpg.Pool, embedded: bool, vault: Vault, clients: Clients
+    settings: Settings, pool: asyncpg.Pool, embedded: bool, vault: Vault, clients: Clients, leaves: Leaves
 ) -> Sequence[Finding]:
     """What is reachable, what is missing, what to do."""
     broken = await troubles(pool)
@@ -52,6 +54,10 @@ async def examine(
     findings += await _broker(settings, clients)
     findings += await _customs(settings)
     findings += await _enrolled(vault, clients)
+    waiting = await leaves.proposed()
+    remedy = f"They are accepted with a warning until you answer: {PROPOSALS}." if waiting else ""
+    detail = f"{waiting} proposed exporter(s) of clients wait for your yes or no."
+    findings.append(Finding(about="leave to declare", ok=not waiting, detail=detail, remedy=remedy))
     parked = await pool.fetchval("SELECT count(*) FROM origin.parked")
     remedy = "Look at them: origin parked list." if parked else ""
     findings.append(Finding(about="parked", ok=not parked, detail=f"{parked} messages wait.", remedy=remedy))

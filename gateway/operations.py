@@ -14,6 +14,12 @@ Kind = Literal["seal", "signature"]
 """What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
 
 
+LeaveState = Literal["proposed", "given", "over"]
+"""Of a client's leave to declare for an exporter."""
+
+OPERATOR = "operator"
+"""Who did it, where no person is named."""
+
 DeadState = Literal["waiting", "replayed", "discarded"]
 
 
@@ -41,6 +47,9 @@ class ClientItem(Item):
     prefix: str
     prints_itself: bool
     bus: Annotated[bool, Field(description="has topics of its own on the bus")] = False
+    exporters: Annotated[
+        Sequence[str], Field(description="credit codes of the other enterprises it has leave to declare for")
+    ] = ()
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -51,6 +60,37 @@ class NewClient(Item):
     id: str
     enterprise: str
     key: str
+
+
+class LeaveItem(Item):
+    """A client's leave to declare for an exporter that is not its own enterprise."""
+
+    client: str
+    exporter: Annotated[str, Field(description="18-character credit code")]
+    state: Annotated[
+        LeaveState,
+        Field(description="proposed: in use from before leave was needed, and waits for the operator's yes or no"),
+    ]
+    proposed_at: datetime | None = None
+    given_by: Annotated[str | None, Field(description="who may give it: operator")] = None
+    since: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class ActItem(Item):
+    """What an operator did to the registry of clients."""
+
+    at: datetime
+    who: Annotated[str, Field(description="as the operator's command names its user")]
+    what: Annotated[
+        str,
+        Field(
+            description="client.add, client.revoke, client.bus, leave.grant, leave.revoke or leave.reject",
+            examples=["leave.grant"],
+        ),
+    ]
+    client: str
+    detail: Mapping[str, Any]
 
 
 class MarkItem(Item):
@@ -144,11 +184,13 @@ class Finding(Item):
 class Operations(Protocol):
     """Everything raises Refusal for a wish that can't be granted and Unavailable when the database is away."""
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
+    async def client_add(
+        self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool, by: str
+    ) -> NewClient:
         """A new client; its key is in the answer and nowhere else."""
         ...
 
-    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+    async def client_bus(self, name: str, wanted: bool, by: str) -> ClientItem:
         """Its topics on the bus are read within seconds, or not any more."""
         ...
 
@@ -156,8 +198,24 @@ class Operations(Protocol):
         """Every client, revoked ones too."""
         ...
 
-    async def client_revoke(self, name: str) -> ClientItem:
+    async def client_revoke(self, name: str, by: str) -> ClientItem:
         """Its key opens nothing any more, within two seconds."""
+        ...
+
+    async def leave_list(self, client: str | None, proposed: bool) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise; `proposed`: only what waits for an answer."""
+        ...
+
+    async def leave_grant(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """The client may declare for the exporter, within two seconds."""
+        ...
+
+    async def leave_revoke(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """It may not any more, within two seconds; of a proposal: no."""
+        ...
+
+    async def leave_accept(self, client: str | None, by: str) -> Sequence[LeaveItem]:
+        """Yes to every proposal, of one client or all; those that were accepted."""
         ...
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:

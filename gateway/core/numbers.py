@@ -67,6 +67,15 @@ def _year(now: datetime) -> str:
     return f"{now.astimezone(SHANGHAI):%y}"
 
 
+_SHAPE = re.compile(r"[A-Za-z]{1,2}[0-9]{2}([0-9A-Za-z]{9})[0-9A-Za-z]{4}")
+
+
+def organisation_in(number: str) -> str | None:
+    """The organisation code in `number`; None when it does not have the shape of a certificate number of any type."""
+    found = _SHAPE.fullmatch(number)
+    return found[1] if found else None
+
+
 def well_formed(number: str, certificate_type: str, exporter_code: str) -> bool:
     """True when `number` has the shape of a number of this type and exporter."""
     head, organisation = re.escape(certificate_type), re.escape(exporter_code[8:17])

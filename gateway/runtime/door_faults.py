@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from gateway.core.faults import Fault
+from gateway.core.faults import Fault, Severity
 from gateway.core.numbers import Series
 
 
@@ -35,6 +35,34 @@ def foreign(path: str, line: int | None) -> Fault:
         message="The entering company (AplRegNo) is not the enterprise this client belongs to.",
         remedy="Declare in your own enterprise's name, or use that enterprise's own client.",
         source="GACC notice 2022-1: only data the applying company imports itself",
+    )
+
+
+def no_leave(path: str, line: int | None, client: str) -> Fault:
+    """A declaration for an exporter that this client has no leave to declare for."""
+    return Fault(
+        code="OWNER-EXPORTER",
+        path=path,
+        line=line,
+        message="The exporter (出口商代码, CiqRegNo) is another enterprise than this client's, which has no leave to"
+        " declare for it.",
+        remedy="Correct the code if it should be your own enterprise's. If you declare for that exporter (代理申报),"
+        f" ask the gateway's operator to enter your leave: origin client grant {client} --exporter <its credit code>.",
+        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
+    )
+
+
+def leave_proposed(path: str, line: int | None) -> Fault:
+    """The client declared for this exporter before leave was needed, and nobody has said yes or no yet."""
+    return Fault(
+        code="OWNER-EXPORTER-PROPOSED",
+        path=path,
+        line=line,
+        message="The exporter (出口商代码, CiqRegNo) is another enterprise than this client's, and the operator has not"
+        " confirmed yet that it may declare for it.",
+        remedy="It is accepted meanwhile. Ask the gateway's operator for an answer: origin client grants --proposed.",
+        severity=Severity.WARN,
+        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
     )
 
 

@@ -21,6 +21,10 @@ class Client:
     prefix: str = ""
     """Serial prefix of the numbers it is given, 0 to 3 letters or digits."""
     prints_itself: bool = True
+    exporters: frozenset[str] = frozenset()
+    """Credit codes of the other enterprises it has leave to declare for."""
+    proposed: frozenset[str] = frozenset()
+    """Those it declared for before leave was needed; the operator has not answered yet."""
 
 
 class Submission(NamedTuple):

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from adapters.inbound.http.problem import Problem, unauthorized
 from gateway.operations import (
+    OPERATOR,
     ClientItem,
     DeadItem,
     DeadMessage,
     DeadState,
     Finding,
     ImageFacts,
+    LeaveItem,
     MarkItem,
     NewClient,
     Operations,
@@ -28,6 +30,8 @@ from gateway.operations import (
 )
 
 PREFIX = "/v1/admin"
+NAME = r"^[a-z0-9_-]{1,63}$"
+"""What a client's name looks like."""
 MAX_FILE = 4 << 20
 """Largest seal image or key file, bytes."""
 
@@ -38,7 +42,13 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ClientWish(Wish):
+class Act(Wish):
+    """Something that is kept with the name of who did it."""
+
+    by: Annotated[str, Field(min_length=1, max_length=100, description="a person, e.g. the login name")] = OPERATOR
+
+
+class ClientWish(Act):
     """A new client."""
 
     name: Annotated[str, Field(max_length=63, examples=["erp-1"])]
@@ -48,10 +58,22 @@ class ClientWish(Wish):
     bus: Annotated[bool, Field(description="has a pair of topics of its own on the bus")] = False
 
 
-class BusWish(Wish):
+class BusWish(Act):
     """Shall a client's topics be read?"""
 
     bus: bool
+
+
+class LeaveWish(Act):
+    """Which exporter a client may declare for, or may not any more."""
+
+    exporter: Annotated[str, Field(max_length=18, description="18-character credit code")]
+
+
+class AcceptWish(Act):
+    """Whose proposals to say yes to; None: everybody's."""
+
+    client: Annotated[str | None, Field(pattern=NAME)] = None
 
 
 class ImageWish(ImageFacts):
@@ -95,6 +117,9 @@ class Draining(BaseModel):
     pid: Annotated[int, Field(description="its number on its machine")]
 
 
+Of = Annotated[str | None, Query(pattern=NAME, description="only this client's")]
+
+
 def router(operations: Operations, operator_key: str) -> APIRouter:
     """The routes of the operator; every one asks for the operator's key."""
 
@@ -112,17 +137,39 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
     @routes.post("/clients", status_code=201)
     async def client_add(wish: ClientWish) -> NewClient:
         """A new client; the answer shows its key, once."""
-        return await operations.client_add(wish.name, wish.enterprise, wish.prefix, wish.prints_itself, wish.bus)
+        return await operations.client_add(
+            wish.name, wish.enterprise, wish.prefix, wish.prints_itself, wish.bus, wish.by
+        )
 
     @routes.post("/clients/{name}/bus")
     async def client_bus(name: str, wish: BusWish) -> ClientItem:
         """Read its topics on the bus, or stop reading them."""
-        return await operations.client_bus(name, wish.bus)
+        return await operations.client_bus(name, wish.bus, wish.by)
 
     @routes.post("/clients/{name}/revoke")
-    async def client_revoke(name: str) -> ClientItem:
+    async def client_revoke(name: str, act: Act | None = None) -> ClientItem:
         """Its key opens nothing any more."""
-        return await operations.client_revoke(name)
+        return await operations.client_revoke(name, act.by if act else OPERATOR)
+
+    @routes.get("/leaves")
+    async def leaves(client: Of = None, proposed: bool = False) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise; those that are over too."""
+        return await operations.leave_list(client, proposed)
+
+    @routes.post("/leaves/accept")
+    async def leave_accept(wish: AcceptWish) -> Sequence[LeaveItem]:
+        """Say yes to every proposal."""
+        return await operations.leave_accept(wish.client, wish.by)
+
+    @routes.post("/clients/{name}/leaves")
+    async def leave_grant(name: str, wish: LeaveWish) -> LeaveItem:
+        """It may declare for this exporter."""
+        return await operations.leave_grant(name, wish.exporter, wish.by)
+
+    @routes.post("/clients/{name}/leaves/revoke")
+    async def leave_revoke(name: str, wish: LeaveWish) -> LeaveItem:
+        """It may not any more; of a proposal: no."""
+        return await operations.leave_revoke(name, wish.exporter, wish.by)
 
     @routes.get("/seals")
     async def seals() -> Sequence[MarkItem]:
