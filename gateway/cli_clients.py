@@ -7,8 +7,10 @@ import typer
 from gateway.cli_common import (
     DATA,
     URL,
+    USAGE,
     DataOption,
     JsonOption,
+    Stop,
     UrlOption,
     call,
     dump,
@@ -29,6 +31,7 @@ Enterprise = Annotated[str, typer.Option(help="18-character credit code (统一�
 Name = Annotated[str, typer.Argument(help="See origin client list.", show_default=False)]
 By = Annotated[str | None, typer.Option(help="Who does it; kept in the list of acts.", show_default="your login name")]
 CLIENT_COLUMNS = ("name", "enterprise", "prefix", "prints itself", "bus", "leave for", "since", "revoked")
+QUOTA_COLUMNS = ("quota", "most", "used", "")
 LEAVE_COLUMNS = ("client", "exporter", "leave", "given by", "since", "revoked")
 
 
@@ -181,6 +184,59 @@ def _leaves(found: list[dict[str, Any]], as_json: bool) -> None:
         for one in found
     ]
     show(LEAVE_COLUMNS, rows)
+
+
+# ---------------------------------------------------------------- quotas
+
+
+@clients.command(
+    "quota", epilog=example("origin client quota erp-1", "origin client quota erp-1 --set declarations_per_day=20000")
+)
+def client_quota(
+    name: Name,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="QUOTA=N", help="N: a number, `none` for no limit, or `default`. Can be repeated."
+        ),
+    ] = None,
+    by: By = None,
+    url: UrlOption = URL,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """What a client may do before it is told to come again later, and what of that it has done. Changes take effect
+    within two seconds."""
+    path = f"{_path(name)}/quotas"
+    if changes:
+        wish = {"set": dict(_quota(change) for change in changes)} | _act(by)
+        found = call("POST", url, path, operator_key(data), json=wish).json()
+    else:
+        found = get(url, path, operator_key(data))
+    if as_json:
+        dump(found)
+        return
+    rows = [
+        (one["quota"], "none" if one["most"] is None else one["most"], one["used"], "" if one["default"] else "its own")
+        for one in found
+    ]
+    show(QUOTA_COLUMNS, rows)
+
+
+def _quota(change: str) -> tuple[str, int | str | None]:
+    """`name=value`. Raises Stop."""
+    from gateway.core.quotas import Quota
+
+    name, _, value = change.partition("=")
+    if name not in set(Quota):
+        raise Stop(f"--set names one of: {', '.join(Quota)}.", USAGE)
+    if value == "default":
+        return name, value
+    if value == "none":
+        return name, None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1 << 62:
+        raise Stop(f"--set {name}=N: N is a number from 1, `none` or `default`.", USAGE)
+    return name, int(value)
 
 
 def _act(by: str | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from stdnum.cn import uscc
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import Kept, PostgresDeadLetters
 from adapters.store.leaves import Leaves
+from adapters.store.quotas import PostgresQuotas
 from adapters.store.vault import Vault
 from gateway.operations import (
     ClientItem,
@@ -26,6 +27,8 @@ from gateway.operations import (
     NewClient,
     ParkedItem,
     ParkedMessage,
+    QuotaChanges,
+    QuotaItem,
     Refusal,
     Ruling,
 )
@@ -50,6 +53,7 @@ class Desk:
         self,
         clients: Clients,
         leaves: Leaves,
+        quotas: PostgresQuotas,
         vault: Vault,
         store: Store,
         turn: Turn,
@@ -62,6 +66,7 @@ class Desk:
         """`end` asks this process for its end."""
         self._clients = clients
         self._leaves = leaves
+        self._quotas = quotas
         self._vault = vault
         self._store = store
         self._turn = turn
@@ -110,6 +115,16 @@ class Desk:
         given = await self._leaves.accept(client, by)
         self._clients.forget()
         return given
+
+    async def quota_show(self, client: str) -> Sequence[QuotaItem]:
+        """Each quota of a client."""
+        return await self._quotas.show(client, self._clock.now())
+
+    async def quota_set(self, client: str, changes: QuotaChanges, by: str) -> Sequence[QuotaItem]:
+        """Change some."""
+        set_now = await self._quotas.set(client, changes, by, self._clock.now())
+        self._clients.forget()
+        return set_now
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
         """Check the picture, keep the rewritten one, encrypted, as the enterprise's default."""

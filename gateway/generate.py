@@ -18,6 +18,7 @@ from adapters.codecs.registry import SOURCE, registry
 from adapters.inbound.http.app import document
 from gateway.core.faults import Fault
 from gateway.core.numbers import Series
+from gateway.core.quotas import Over, Quota
 from gateway.decision_table import STATUSES, cells, sends, words
 from gateway.runtime import door_faults
 from gateway.runtime.answers import CLASHES, clash_fault
@@ -69,6 +70,10 @@ def faults() -> str:
         door_faults.too_large(1 << 20),
         door_faults.unknown_media_type(("application/xml", "application/json")),
         door_faults.foreign("", None),
+        door_faults.no_leave("", None, "NAME"),
+        door_faults.leave_proposed("", None),
+        door_faults.over_quota(Over(Quota.DECLARATIONS_PER_MINUTE, 3000, 60)),
+        door_faults.too_many_drafts("", None, 5000),
         door_faults.no_glyph("", None, {"\ufffd"}),
         door_faults.range_full(series),
         *(clash_fault(code) for code in CLASHES),

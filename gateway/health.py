@@ -14,6 +14,7 @@ from adapters.store.clients import Clients
 from adapters.store.leaves import Leaves
 from adapters.store.vault import Vault
 from gateway import broker
+from gateway.number_pace import unusual
 from gateway.operations import Finding
 from gateway.ports import Unavailable
 from gateway.settings import Settings
@@ -61,6 +62,7 @@ async def examine(
     parked = await pool.fetchval("SELECT count(*) FROM origin.parked")
     remedy = "Look at them: origin parked list." if parked else ""
     findings.append(Finding(about="parked", ok=not parked, detail=f"{parked} messages wait.", remedy=remedy))
+    findings.append(await _numbers(pool))
     doubt = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt'")
     remedy = "Look at the paper, then origin confirm ID yes|no." if doubt else ""
     findings.append(Finding(about="prints in doubt", ok=not doubt, detail=f"{doubt} prints.", remedy=remedy))
@@ -112,6 +114,18 @@ def _room(settings: Settings) -> Finding:
     free = shutil.disk_usage(settings.data).free
     remedy = "" if free > LITTLE_ROOM else "Make room, or move the data directory (ORIGIN_DATA)."
     return Finding(about="disk", ok=free > LITTLE_ROOM, detail=f"{free >> 20} MiB free.", remedy=remedy)
+
+
+async def _numbers(pool: asyncpg.Pool) -> Finding:
+    """Does a series of certificate numbers empty faster than its owner ever drew from it?"""
+    paces = await unusual(pool)
+    if not paces:
+        return Finding(about="number series", ok=True, detail="none empties unusually fast.")
+    one = paces[0]
+    name = f"{one.series.certificate_type}{one.series.year}{one.series.organisation}{one.series.prefix}"
+    detail = f"{len(paces)} empty unusually fast, first {name}: {one.in_day} numbers today, {one.busiest_day} on the"
+    remedy = "See who draws from it: ops/runbooks/number-series-unusual.md."
+    return Finding(about="number series", ok=False, detail=f"{detail} busiest day before.", remedy=remedy)
 
 
 async def _enrolled(vault: Vault, clients: Clients) -> list[Finding]:

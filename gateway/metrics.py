@@ -85,6 +85,11 @@ class Metrics:
         self.numbers_low = Gauge(
             "origin_number_series_low", "Series of this year with less than a tenth left.", registry=registry
         )
+        self.numbers_unusual = Gauge(
+            "origin_number_series_unusual",
+            "Series of this year that empty far faster than their owners ever drew from them.",
+            registry=registry,
+        )
         self._overdue = Counter(
             "origin_overdue_total", "Due dates that passed, by what was waited for.", ("about",), registry=registry
         )

@@ -5,10 +5,12 @@ The embedded database belongs to the serving process, so the commands never open
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.core.quotas import Quota
 
 Kind = Literal["seal", "signature"]
 """What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
@@ -16,6 +18,9 @@ Kind = Literal["seal", "signature"]
 
 LeaveState = Literal["proposed", "given", "over"]
 """Of a client's leave to declare for an exporter."""
+
+QuotaChanges: TypeAlias = Mapping[Quota, int | Literal["default"] | None]
+"""Quota -> how much; None: no limit; "default": as for everybody."""
 
 OPERATOR = "operator"
 """Who did it, where no person is named."""
@@ -77,6 +82,17 @@ class LeaveItem(Item):
     revoked_at: datetime | None = None
 
 
+class QuotaItem(Item):
+    """One quota of a client."""
+
+    quota: Quota
+    most: Annotated[int | None, Field(description="None: no limit")]
+    default: Annotated[bool, Field(description="as for everybody; else the client's own")]
+    used: Annotated[
+        int | None, Field(description="now, as far as the processes have told; None: each process counts its own")
+    ] = None
+
+
 class ActItem(Item):
     """What an operator did to the registry of clients."""
 
@@ -85,7 +101,7 @@ class ActItem(Item):
     what: Annotated[
         str,
         Field(
-            description="client.add, client.revoke, client.bus, leave.grant, leave.revoke or leave.reject",
+            description="client.add, .revoke, .bus or .quota; leave.grant, .revoke or .reject",
             examples=["leave.grant"],
         ),
     ]
@@ -216,6 +232,14 @@ class Operations(Protocol):
 
     async def leave_accept(self, client: str | None, by: str) -> Sequence[LeaveItem]:
         """Yes to every proposal, of one client or all; those that were accepted."""
+        ...
+
+    async def quota_show(self, client: str) -> Sequence[QuotaItem]:
+        """Each quota of a client."""
+        ...
+
+    async def quota_set(self, client: str, changes: QuotaChanges, by: str) -> Sequence[QuotaItem]:
+        """Change some, within two seconds: a number, None for no limit, or as for everybody."""
         ...
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:

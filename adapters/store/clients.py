@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import asyncpg
+import orjson
 from stdnum.cn import uscc
 
 from adapters.bus.log import declare_client
 from adapters.postgres.errors import unavailable
 from adapters.store.acts import note
+from gateway.core.quotas import NO_LIMITS, Limits
 from gateway.operations import OPERATOR, ClientItem, NewClient, Refusal
 from gateway.runtime.door import Client
 
@@ -34,9 +36,12 @@ GIVEN: Final = """ARRAY(
     WHERE l.client = c.id AND l.revoked_at IS NULL AND l.since IS NOT NULL ORDER BY l.exporter)"""
 PROPOSED: Final = """ARRAY(
     SELECT l.exporter FROM origin.leave l WHERE l.client = c.id AND l.revoked_at IS NULL AND l.since IS NULL)"""
+DRAFTS: Final = """(
+    SELECT count(*) FROM (SELECT FROM origin.open_draft d WHERE d.client = c.id LIMIT 100000) AS open)"""
 ITEM: Final = f"id, enterprise, prefix, prints_itself, bus, {GIVEN} AS exporters, created_at, revoked_at"
 ACTIVE: Final = f"""
-SELECT id, enterprise, prefix, prints_itself, key_sha256, {GIVEN} AS exporters, {PROPOSED} AS proposed
+SELECT id, enterprise, prefix, prints_itself, key_sha256, {GIVEN} AS exporters, {PROPOSED} AS proposed,
+       quotas::text AS quotas, {DRAFTS} AS drafts
 FROM origin.client c
 WHERE (key_sha256 = ANY($1::bytea[]) OR id = ANY($2::text[])) AND revoked_at IS NULL
 """  # noqa: S608 - made of constants
@@ -66,9 +71,16 @@ class Clients:
     """Authenticates on the hot path (`gateway.reading.Authenticator`) and keeps the registry."""
 
     def __init__(
-        self, pool: asyncpg.Pool, *, ttl: float = TTL, monotonic: Callable[[], float] = time.monotonic
+        self,
+        pool: asyncpg.Pool,
+        limits: Limits = NO_LIMITS,
+        *,
+        ttl: float = TTL,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`limits`: quotas of a client that has none of its own."""
         self._pool = pool
+        self._limits = limits
         self._ttl = ttl
         self._monotonic = monotonic
         self._cache: dict[Name, _Cached] = {}
@@ -195,7 +207,7 @@ class Clients:
                 rows = await self._pool.fetch(ACTIVE, digests, ids)
         finally:
             self._looking = None
-        clients = {row["id"]: _client(row) for row in rows}
+        clients = {row["id"]: _client(row, self._limits) for row in rows}
         keys = {row["key_sha256"]: clients[row["id"]] for row in rows}
         before = self._cache
         fresh = {name: known for name, known in before.items() if now < known.until}
@@ -218,7 +230,7 @@ def _item(row: asyncpg.Record | None) -> ClientItem:
     return ClientItem(**dict(row))
 
 
-def _client(row: asyncpg.Record) -> Client:
+def _client(row: asyncpg.Record, limits: Limits) -> Client:
     return Client(
         id=row["id"],
         enterprise=row["enterprise"],
@@ -226,4 +238,6 @@ def _client(row: asyncpg.Record) -> Client:
         prints_itself=row["prints_itself"],
         exporters=frozenset(row["exporters"]),
         proposed=frozenset(row["proposed"]),
+        limits=limits.but(orjson.loads(row["quotas"])),
+        open_drafts=row["drafts"],
     )

@@ -17,6 +17,7 @@ from gateway.runtime import door_faults, ownership
 from gateway.runtime.answers import Answer
 from gateway.runtime.judgement import Judgement
 from gateway.runtime.opening import common, opened
+from gateway.runtime.quotas import draft_faults
 from gateway.runtime.submission import Client as Client
 from gateway.runtime.submission import Examined, Rejected, content
 from gateway.runtime.submission import Submission as Submission
@@ -111,6 +112,7 @@ class Door:
         packed = content(reading.fields)
         faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
         faults += ownership.faults(reading, submission.client)
+        faults += draft_faults(reading, submission.client)
         reference = reading.reference or submission.reference
         if faults and any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reference)

@@ -1,9 +1,11 @@
 """The faults that only the door can find: size, ownership, glyphs, numbers. Codes are public and stable."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
 from gateway.core.faults import Fault, Severity
 from gateway.core.numbers import Series
+from gateway.core.quotas import Over, Quota
 
 
 def too_large(limit: int) -> Fault:
@@ -64,6 +66,43 @@ def leave_proposed(path: str, line: int | None) -> Fault:
         severity=Severity.WARN,
         source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
     )
+
+
+def over_quota(found: Over) -> Fault:
+    """As much as this client may do; nothing was looked at."""
+    what = _QUOTAS[found.quota]
+    return Fault(
+        code="QUOTA-EXCEEDED",
+        message=f"This client has its quota of {found.most} {what}; nothing of this was read or kept.",
+        remedy=f"Send the same again in {found.seconds} seconds. If that is your real need, ask the gateway's operator:"
+        " origin client quota.",
+        source="ours",
+    )
+
+
+def too_many_drafts(path: str, line: int | None, most: int) -> Fault:
+    """One more draft than a client may have open."""
+    return Fault(
+        code="QUOTA-DRAFTS",
+        path=path,
+        line=line,
+        message=f"This client has its quota of {most} {_QUOTAS[Quota.OPEN_DRAFTS]}.",
+        remedy="Declare some of them (ApplyType 1), then send this again; or ask the operator (origin client quota).",
+        source="ours",
+    )
+
+
+_QUOTAS: Mapping[Quota, str] = MappingProxyType(
+    {
+        Quota.DECLARATIONS_PER_MINUTE: "declarations a minute",
+        Quota.DECLARATIONS_PER_DAY: "declarations a day",
+        Quota.BYTES_PER_MINUTE: "bytes of declarations a minute",
+        Quota.BYTES_PER_DAY: "bytes of declarations a day",
+        Quota.CONNECTIONS: "requests at the same time",
+        Quota.STREAMS: "event streams at the same time",
+        Quota.OPEN_DRAFTS: "drafts (暂存) that are not declared yet",
+    }
+)
 
 
 def no_glyph(path: str, line: int | None, missing: Set[str]) -> Fault:

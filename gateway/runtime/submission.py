@@ -9,6 +9,7 @@ import orjson
 
 from gateway.core.faults import Fault, Refused
 from gateway.core.numbers import well_formed
+from gateway.core.quotas import NO_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Client:
     """Credit codes of the other enterprises it has leave to declare for."""
     proposed: frozenset[str] = frozenset()
     """Those it declared for before leave was needed; the operator has not answered yet."""
+    limits: Limits = NO_LIMITS
+    """Its quotas."""
+    open_drafts: int = 0
+    """Drafts (暂存) of it that are on file, a moment ago."""
 
 
 class Submission(NamedTuple):

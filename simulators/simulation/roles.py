@@ -30,7 +30,7 @@ from renderers.layout import RenderRefused
 from renderers.worker import JOBS as RENDER_JOBS
 from renderers.worker import RenderRoom
 from simulators.simulation.bus import SimulatedBus, SimulatedConsumer, SimulatedLog
-from simulators.simulation.bus_way import BusClients, Producer, Unwatched
+from simulators.simulation.bus_way import BusClients, Producer, Unwatched, unlimited
 from simulators.simulation.customs import Register, SimulatedCustoms
 from simulators.simulation.faults import Bug, Fault
 from simulators.simulation.people import CLIENTS
@@ -316,6 +316,7 @@ class House:
             self._bus(process, self.kit.intake_consumer),
             door,
             BusClients(store, CLIENTS),
+            unlimited(process),
             self.kit.dead_letters(store),
             process,
             Unwatched(),

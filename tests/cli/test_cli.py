@@ -32,7 +32,7 @@ def origin(*arguments: str | Path, folder: Path | None = None, **environment: st
 COMMANDS = [
     "audit verify", "audit root", "audit acts",
     "serve", "demo", "check", "convert", "declare", "status", "timeline", "print", "confirm", "verify", "doctor",
-    "client add", "client bus", "client grant", "client grants", "client list", "client revoke",
+    "client add", "client bus", "client grant", "client grants", "client list", "client quota", "client revoke",
     "seal add", "seal list", "seal stop", "key add",
     "key list", "parked list", "parked show", "parked replay", "dlt list", "dlt show", "dlt replay", "dlt discard",
     "profile list", "profile show",

@@ -4,14 +4,15 @@ import base64
 import binascii
 import hmac
 import os
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from adapters.inbound.http.problem import Problem, unauthorized
+from gateway.core.quotas import Quota
 from gateway.operations import (
     OPERATOR,
     ClientItem,
@@ -26,6 +27,7 @@ from gateway.operations import (
     Operations,
     ParkedItem,
     ParkedMessage,
+    QuotaItem,
     Ruling,
 )
 
@@ -68,6 +70,15 @@ class LeaveWish(Act):
     """Which exporter a client may declare for, or may not any more."""
 
     exporter: Annotated[str, Field(max_length=18, description="18-character credit code")]
+
+
+class QuotaWish(Act):
+    """A client's own quotas; those that are not named stay as they are."""
+
+    set: Annotated[
+        Mapping[Quota, Annotated[int, Field(ge=1, le=1 << 62)] | Literal["default"] | None],
+        Field(description="quota -> a number, null for no limit, or default"),
+    ]
 
 
 class AcceptWish(Act):
@@ -170,6 +181,16 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
     async def leave_revoke(name: str, wish: LeaveWish) -> LeaveItem:
         """It may not any more; of a proposal: no."""
         return await operations.leave_revoke(name, wish.exporter, wish.by)
+
+    @routes.get("/clients/{name}/quotas")
+    async def quotas(name: str) -> Sequence[QuotaItem]:
+        """What it may do, and what of that it has done."""
+        return await operations.quota_show(name)
+
+    @routes.post("/clients/{name}/quotas")
+    async def quota_set(name: str, wish: QuotaWish) -> Sequence[QuotaItem]:
+        """Change some of its quotas."""
+        return await operations.quota_set(name, wish.set, wish.by)
 
     @routes.get("/seals")
     async def seals() -> Sequence[MarkItem]:
