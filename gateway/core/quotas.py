@@ -110,11 +110,18 @@ class Used:
             self.day, self.declarations_in_day, self.bytes_in_day = day, 0, 0
 
     def add(self, declarations: int, size: int) -> None:
-        """So many more, of `size` bytes in all; or fewer, down to none."""
-        self.declarations_in_minute = max(0, self.declarations_in_minute + declarations)
-        self.bytes_in_minute = max(0, self.bytes_in_minute + size)
-        self.declarations_in_day = max(0, self.declarations_in_day + declarations)
-        self.bytes_in_day = max(0, self.bytes_in_day + size)
+        """So many more, of `size` bytes in all."""
+        self.declarations_in_minute += declarations
+        self.bytes_in_minute += size
+        self.declarations_in_day += declarations
+        self.bytes_in_day += size
+
+    def take_back(self, declarations: int, size: int) -> None:
+        """So many fewer; what was added before this minute or day began can't be taken from it."""
+        self.declarations_in_minute = max(0, self.declarations_in_minute - declarations)
+        self.bytes_in_minute = max(0, self.bytes_in_minute - size)
+        self.declarations_in_day = max(0, self.declarations_in_day - declarations)
+        self.bytes_in_day = max(0, self.bytes_in_day - size)
 
 
 def windows(now: float) -> tuple[int, int]:
@@ -123,28 +130,25 @@ def windows(now: float) -> tuple[int, int]:
 
 
 def over(limits: Limits, own: Used, others: Used, now: float) -> Over | None:
-    """The quota that leaves no room for another declaration; the one that stays longest full goes first.
+    """The quota that leaves no room for another declaration; one of the day, which stays longest, goes first.
 
     There is room while anything is left, whatever the next declaration's size: its size is not known before it is here.
+    Asked for every declaration, so written out.
     """
-    to_midnight = DAY - (int(now) + SHANGHAI) % DAY
-    to_minute = MINUTE - int(now) % MINUTE
-    for quota, most, used, seconds in (
-        (
-            Quota.DECLARATIONS_PER_DAY,
-            limits.declarations_per_day,
-            own.declarations_in_day + others.declarations_in_day,
-            to_midnight,
-        ),
-        (Quota.BYTES_PER_DAY, limits.bytes_per_day, own.bytes_in_day + others.bytes_in_day, to_midnight),
-        (
-            Quota.DECLARATIONS_PER_MINUTE,
-            limits.declarations_per_minute,
-            own.declarations_in_minute + others.declarations_in_minute,
-            to_minute,
-        ),
-        (Quota.BYTES_PER_MINUTE, limits.bytes_per_minute, own.bytes_in_minute + others.bytes_in_minute, to_minute),
-    ):
-        if most is not None and used >= most:
-            return Over(quota, most, seconds)
+    most = limits.declarations_per_day
+    if most is not None and own.declarations_in_day + others.declarations_in_day >= most:
+        return Over(Quota.DECLARATIONS_PER_DAY, most, _until_midnight(now))
+    most = limits.bytes_per_day
+    if most is not None and own.bytes_in_day + others.bytes_in_day >= most:
+        return Over(Quota.BYTES_PER_DAY, most, _until_midnight(now))
+    most = limits.declarations_per_minute
+    if most is not None and own.declarations_in_minute + others.declarations_in_minute >= most:
+        return Over(Quota.DECLARATIONS_PER_MINUTE, most, MINUTE - int(now) % MINUTE)
+    most = limits.bytes_per_minute
+    if most is not None and own.bytes_in_minute + others.bytes_in_minute >= most:
+        return Over(Quota.BYTES_PER_MINUTE, most, MINUTE - int(now) % MINUTE)
     return None
+
+
+def _until_midnight(now: float) -> int:
+    return DAY - (int(now) + SHANGHAI) % DAY

@@ -74,9 +74,11 @@ class Quotas:
 
     def enter(self, client: Client, size: int = 0) -> Over | None:
         """Count one more declaration of `size` bytes; Over: the client may send none now, and nothing was counted."""
-        found = self.room(client)
+        now, account = self._account(client)
+        found = over(client.limits, account.own, account.others, now)
         if found is None:
-            self.count(client, size)
+            account.own.add(1, size)
+            account.changed = True
         else:
             self.refused(client, found)
         return found
@@ -94,18 +96,21 @@ class Quotas:
 
     def uncount(self, client: Client, size: int, declarations: int = 1) -> None:
         """They had no verdict, because of us, and come again: they are counted then."""
-        self.count(client, -size, -declarations)
+        _, account = self._account(client)
+        account.own.take_back(declarations, size)
+        account.changed = True
 
     @contextlib.contextmanager
     def held(self, client: Client, quota: Quota) -> Iterator[None]:
         """One more request or stream at the same time, for as long as the block lasts."""
-        self._held[client.id, quota] += 1
+        key = client.id, quota
+        self._held[key] += 1
         try:
             yield
         finally:
-            self._held[client.id, quota] -= 1
-            if not self._held[client.id, quota]:
-                del self._held[client.id, quota]
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
 
     def full(self, client: Client, quota: Quota) -> Over | None:
         """What keeps the client from one more request or stream now; None: nothing. A refusal is told."""
@@ -154,8 +159,9 @@ class Quotas:
                 one.changed = True
             raise
         for name in asked:
-            if name in self._accounts:
-                self._accounts[name].others = others.get(name) or Used(minute, day)
+            if (account := self._accounts.get(name)) is not None:
+                account.others = others.get(name) or Used(minute, day)
+                account.others.turn_to(account.own.minute, account.own.day)
 
     def _account(self, client: Client) -> tuple[float, _Account]:
         now = self._clock.now().timestamp()
@@ -164,8 +170,9 @@ class Quotas:
         if account is None:
             account = self._accounts[client.id] = _Account(Used(minute, day), Used(minute, day), now)
         account.asked = now
-        account.own.turn_to(minute, day)
-        account.others.turn_to(minute, day)
+        if account.own.minute != minute:
+            account.own.turn_to(minute, day)
+            account.others.turn_to(minute, day)
         return now, account
 
 

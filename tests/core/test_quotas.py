@@ -2,12 +2,16 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 import schemas
+from gateway.app import problems_at_start
 from gateway.core.quotas import NO_LIMITS, Limits, Over, Quota, QuotasRefused, Used, load_quotas, over, windows
+from gateway.operator_files import limits
 from gateway.runtime.catalog import load_limits
+from gateway.settings import Settings
 
 SHIPPED = schemas.read_text("quotas.toml")
 MIDNIGHT = datetime(2026, 11, 22, 16, 0, tzinfo=UTC).timestamp()
@@ -20,12 +24,12 @@ def at(now: float, **used: int) -> Used:
 
 
 def test_the_shipped_quotas_are_beyond_a_real_exporter_and_below_a_series() -> None:
-    limits = load_limits()
-    assert None not in [getattr(limits, quota.value) for quota in Quota]
-    assert limits.declarations_per_minute is not None
-    assert limits.declarations_per_day is not None
-    assert limits.declarations_per_minute >= 2000, "a whole NDJSON batch"
-    assert limits.declarations_per_day < 9999, "one client empties no series in a day"
+    shipped = load_limits()
+    assert None not in [getattr(shipped, quota.value) for quota in Quota]
+    assert shipped.declarations_per_minute is not None
+    assert shipped.declarations_per_day is not None
+    assert shipped.declarations_per_minute >= 2000, "a whole NDJSON batch"
+    assert shipped.declarations_per_day < 9999, "one client empties no series in a day"
 
 
 @pytest.mark.parametrize(
@@ -62,11 +66,11 @@ def test_a_day_is_shanghais() -> None:
 
 def test_there_is_room_while_anything_is_left_and_then_until_the_window_ends() -> None:
     now = MIDNIGHT - 3600 + 12
-    limits = Limits(declarations_per_minute=5, bytes_per_day=100)
-    assert over(limits, at(now, declarations_in_minute=4, bytes_in_day=99), at(now), now) is None
-    full = over(limits, at(now, declarations_in_minute=3), at(now, declarations_in_minute=2), now)
+    some = Limits(declarations_per_minute=5, bytes_per_day=100)
+    assert over(some, at(now, declarations_in_minute=4, bytes_in_day=99), at(now), now) is None
+    full = over(some, at(now, declarations_in_minute=3), at(now, declarations_in_minute=2), now)
     assert full == Over(Quota.DECLARATIONS_PER_MINUTE, 5, 48)
-    both = over(limits, at(now, declarations_in_minute=9, bytes_in_day=1000), at(now), now)
+    both = over(some, at(now, declarations_in_minute=9, bytes_in_day=1000), at(now), now)
     assert both == Over(Quota.BYTES_PER_DAY, 100, 3588), "whatever leaves room last is told"
     assert over(NO_LIMITS, at(now, declarations_in_minute=10**9), at(now), now) is None
 
@@ -78,7 +82,19 @@ def test_what_is_over_begins_anew() -> None:
     assert (used.declarations_in_minute, used.bytes_in_day) == (3, 500)
     used.turn_to(windows(MIDNIGHT)[0], windows(MIDNIGHT - 1)[1])
     assert (used.declarations_in_minute, used.bytes_in_minute, used.declarations_in_day) == (0, 0, 3)
-    used.add(-5, -10_000)
+    used.take_back(5, 10_000)
     assert used.declarations_in_day == used.bytes_in_day == 0, "what was not counted can't be taken back"
     used.turn_to(*windows(MIDNIGHT))
     assert used.declarations_in_day == 0
+
+
+def test_an_operators_own_file_goes_first_and_quotas_can_be_off(tmp_path: Path) -> None:
+    own = tmp_path / "quotas.toml"
+    own.write_text(SHIPPED.replace("most = 20\n", "most = 7\n"), "utf-8")
+    assert limits(Settings()) == load_limits()
+    assert limits(Settings(quotas=own)).streams == 7
+    assert limits(Settings(quotas=Path("off"))) == NO_LIMITS
+    own.write_text("", "utf-8")
+    with pytest.raises(QuotasRefused):
+        limits(Settings(quotas=own))
+    assert issubclass(QuotasRefused, problems_at_start()), "told in a sentence, without a trace"

@@ -305,6 +305,35 @@ async def test_an_operator_sees_and_sets_a_clients_quotas(
     assert len(acts) == 2
 
 
+async def test_a_connection_goes_on_after_a_refusal_whose_body_nobody_read(
+    office: tuple[httpx.AsyncClient, dict[str, str]], database_pool: asyncpg.Pool
+) -> None:
+    client, _ = office
+    await database_pool.execute("UPDATE origin.client SET quotas = $1::jsonb", '{"declarations_per_day": 1}')
+    await asyncio.sleep(1.2)
+    assert (await client.post(URL, content=document(), headers={"content-type": JSON})).status_code == 202
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    try:
+        for size in (900_000, 900_000, 2_000_000):
+            head = f"POST {URL} HTTP/1.1\r\nhost: x\r\nauthorization: {client.headers['authorization']}\r\n"
+            head += f"content-type: {JSON}\r\ncontent-length: {size}\r\n\r\n"
+            writer.write(head.encode())
+            async with asyncio.timeout(10):
+                answered = await reader.readuntil(b"\r\n\r\n")
+                assert answered.startswith(b"HTTP/1.1 429 "), "before the body has come"
+                length = int(answered.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                assert b"retry-after: " in answered.lower()
+                await reader.readexactly(length)
+            closes = b"connection: close" in answered.lower()
+            assert closes == (size > 1 << 20)
+            if not closes:
+                writer.write(b" " * size)
+                await writer.drain()
+        assert await reader.read() == b""
+    finally:
+        writer.close()
+
+
 @pytest.mark.parametrize("change", ["rivers=1", "streams", "streams=0", "streams=-1", "streams=many"])
 def test_a_wrong_quota_is_said(change: str) -> None:
     done = origin("client", "quota", "erp", "--set", change, ORIGIN_DATA="/nowhere")
