@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 
+from adapters.inbound.folder_files import ClientFolder
 from adapters.inbound.http import Application
 from adapters.inbound.http.problem import Scope
 from gateway import keyfile
@@ -156,6 +157,9 @@ async def test_files_wait_where_they_are_and_are_answered_later(
     for n in range(8):
         folder.put(f"{n}.xml")
     await folder.passes(20)
+    with monkeypatch.context() as patch:
+        patch.setattr(ClientFolder, "__init__", lambda *_: pytest.fail("who waits is not even looked at"))
+        await folder.passes(5)
     assert len(folder.door.seen) == 3
     assert (len(folder.names("accepted")), folder.names("rejected")) == (6, [])
     assert len(folder.names("in")) + len(folder.names("work")) == 5, "nothing is lost"
