@@ -236,9 +236,12 @@ class Gateway:
             from adapters.store.views import Views
             from gateway.desk import Desk
             from renderers import fonts
+            from renderers.printable import PrintableChecks
 
             most, failed = settings.max_bytes, metrics.failed
-            door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, most, failed=failed)
+            door = Door(
+                store, dialects, PrintableChecks(ProfileChecks()), codec, clock, fonts.missing, most, failed=failed
+            )
             clients = Clients(pool)
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
