@@ -327,7 +327,7 @@ class Gateway:
 def _overdue_rules(settings: Settings) -> Rules:
     """What is overdue when: the operator's file, or the shipped one. Raises RulesRefused and OSError."""
     path = settings.overdue_rules
-    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"))
+    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"), load_overdue())
 
 
 async def _checked(vault: Vault) -> None:

@@ -209,7 +209,7 @@ class CustomsIn:
 
 def number_of(body: bytes) -> str:
     """The certificate number in an official message. Raises Unreadable."""
-    root = open_tolerantly(body)
+    root, _ = open_tolerantly(body)
     number = next((element.text or "" for element in root.iter("{*}CertNo")), "").strip()
     if not NUMBER.fullmatch(number):
         raise Unreadable("OUTBOUND-NUMBER", "the message names no certificate number that could name a file")

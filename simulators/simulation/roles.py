@@ -16,6 +16,7 @@ from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
 from gateway.core.decision import Event
 from gateway.core.messages import Incoming, PrintJob, RenderJob
+from gateway.inlet import GatewayInlet
 from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
@@ -123,6 +124,14 @@ class BuggyInlet:
 
     codec: GatewayCodec
     bugs: Bugs
+
+    def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
+        """See `gateway.ports.Inlet`. The customs of this world writes one thing into one document."""
+        return (record,), ()
+
+    def about(self, record: Record) -> str:
+        """See `gateway.ports.Inlet`."""
+        return GatewayInlet(self.codec).about(record)
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """See `gateway.ports.Inlet`."""
