@@ -182,7 +182,8 @@ class Gateway:
         blobs = PostgresBlobs(pool)
         dead = PostgresDeadLetters(pool, bus.wake)
         dialects: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
-        turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics, _overdue_rules(settings))
+        inlet = GatewayInlet(codec)
+        turn = Turn(store, inlet, codec, dialects, clock, metrics, _overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
             alone, ahead = metrics.timed("turn", turn.handle), metrics.timed("turn", turn.ahead)
@@ -246,7 +247,7 @@ class Gateway:
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
             doctor = partial(examine, settings, pool, place.embedded, vault, clients)
-            desk = Desk(clients, vault, store, turn, clock, doctor, dead, carrier, self.stop)
+            desk = Desk(clients, vault, store, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, dead, clock, intake, metrics, there)
             deps = Deps(
