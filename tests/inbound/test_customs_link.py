@@ -279,10 +279,8 @@ async def test_a_slow_writer_is_waited_for(desk: Desk) -> None:
     place = desk.folder / "InBox" / "slow.xml"
     place.write_bytes(body[:60])
     task = asyncio.create_task(desk.watch(InDone=1))
-    while "slow.xml" not in desk.into._endless:  # it was looked at, and had no end
-        await asyncio.sleep(0.01)
-    while not place.exists():
-        await asyncio.sleep(0.01)
+    while "slow.xml" not in desk.into._endless or not place.exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # it was looked at, had no end, and is back
     with place.open("ab") as rest:
         rest.write(body[60:])
     await task

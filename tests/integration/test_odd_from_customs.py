@@ -159,7 +159,7 @@ async def test_two_hundred_lines_of_a_thousand_characters_end_on_paper(tmp_path:
             assert answer.status_code == 202, answer.text
             place = f"/v1/certificates/{answer.json()['id']}"
             async with asyncio.timeout(60):
-                while (found := (await http.get(place)).json())["status"] != "confirmed":
+                while (found := (await http.get(place)).json())["status"] != "confirmed":  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             assert all(paper["pages"] >= 400 for paper in found["papers"].values())
             assert len(list(serve.spool.glob("*.pdf"))) == 2

@@ -272,7 +272,8 @@ async def test_what_no_form_can_show_is_sent_back_with_the_reason_though_it_was_
     await harness.run(simulator(harness), PAST_ALL)
     number = example.number or ""
     state = harness.states[number]
-    assert state is not None and state.status == "returned"
+    assert state is not None
+    assert state.status == "returned"
     assert "approved" in harness.kinds(number)
     last = [event for event in harness.events[number] if event.kind.value == "returned"][-1]
     assert "PAPER-TOO-LONG" in str(last.data["note"])
