@@ -8,7 +8,7 @@ import re
 from types import MappingProxyType
 from typing import Final
 
-from adapters.codecs.xml import declared_encoding
+from adapters.codecs.xml import MAX_BYTES, declared_encoding
 from gateway.ports import Unreadable
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -31,18 +31,20 @@ _CODECS: Final = MappingProxyType(
 )
 """Encodings in which a wrong byte can be told -> codec. The others take any byte, or stand in `_WIDE`."""
 _DECLARED: Final = re.compile(r"^\s*<\?xml[^>]*\?>")
-_OTHER: Final = re.compile("[^\x00-\x7f]")
-_IDEOGRAPH: Final = re.compile("[\u3001-\u303f\u3400-\u9fff\uff01-\uff65]")
+_OTHER: Final = re.compile("[^\x00-\x7f]+")
+_IDEOGRAPH: Final = re.compile("[\u3001-\u303f\u3400-\u9fff\uff01-\uff65]+")
 _SENSELESS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
 _END: Final = b"\x00\x1a \t\r\n"
 """What programs of the old days write after the end."""
 
 
 def as_utf8(body: bytes) -> tuple[bytes, str]:
-    """(the body in UTF-8, what was odd about it as a sentence; "": nothing). Raises Unreadable RECEIPT-ENCODING.
+    """(the body in UTF-8, what was odd about it as a sentence; "": nothing). Raises Unreadable.
 
     A body in UTF-8 that does not declare anything else comes back as it is.
     """
+    if len(body) > MAX_BYTES:
+        raise Unreadable("XML-SIZE", f"the body is larger than {MAX_BYTES} bytes")
     for begin, codec in _WIDE:
         if body.startswith(begin):
             text = _strict(body, codec)
@@ -79,8 +81,8 @@ def _read(body: bytes, said: str | None) -> tuple[str, str]:
 
 def _sane(text: str) -> bool:
     """Chinese as somebody writes it: most of what is not ASCII is an ideograph or its punctuation."""
-    others = len(_OTHER.findall(text))
-    return _SENSELESS.search(text) is None and 2 * len(_IDEOGRAPH.findall(text)) >= others
+    others, ideographs = (sum(map(len, kind.findall(text))) for kind in (_OTHER, _IDEOGRAPH))
+    return _SENSELESS.search(text) is None and 2 * ideographs >= others
 
 
 def _strict(body: bytes, codec: str) -> str | None:

@@ -163,3 +163,46 @@ async def test_two_hundred_lines_of_a_thousand_characters_end_on_paper(tmp_path:
                     await asyncio.sleep(0.1)
             assert all(paper["pages"] >= 400 for paper in found["papers"].values())
             assert len(list(serve.spool.glob("*.pdf"))) == 2
+
+
+async def test_a_paper_that_can_not_be_made_is_an_alarm_with_a_reason_and_a_way_on(tmp_path: Path) -> None:
+    """Nobody enrolled a seal: approved, both layouts here, and it would stand still for ever."""
+    with Serve(tmp_path / "gateway") as serve:
+        await asyncio.to_thread(serve.start)
+        served = {"ORIGIN_URL": serve.url, "ORIGIN_DATA": str(serve.data)}
+        added = await asyncio.to_thread(origin, "client", "add", "erp", "--enterprise", ENTERPRISE.code, **served)
+        environment = {**served, "ORIGIN_API_KEY": added.stdout.strip()}
+        content = goods_of("C", 1, "TOWELS").model_copy(
+            update={"exporter_code": ENTERPRISE.code, "applicant_code": ENTERPRISE.code}
+        )
+        (tmp_path / "a.xml").write_bytes(CustomsXml().write(content))
+
+        def asked(*words: str) -> Any:
+            return json.loads(origin(*words, "--json", **environment).stdout)
+
+        def gauge() -> str:
+            lines = httpx.get(f"{serve.url}/metrics", trust_env=False).text.splitlines()
+            return next(line for line in lines if line.startswith("origin_papers_stuck ")).split()[1]
+
+        def papers() -> list[str | None]:
+            return [paper["trouble"] for paper in asked("status", number)["papers"].values()]
+
+        (verdict,) = await asyncio.to_thread(asked, "declare", str(tmp_path / "a.xml"))
+        number = verdict["number"]
+        assert await asyncio.to_thread(eventually, lambda: papers() == ["SEAL-MISSING"] * 2, 30, 0.5)
+        told = next(e for e in asked("timeline", number)["events"] if e["kind"] == "render_refused")
+        assert f"origin print {number}" in told["data"]["remedy"]
+        assert "SEAL-MISSING" in origin("status", number, **environment).stdout
+        finding = next(one for one in asked("doctor") if one["about"] == "papers")
+        assert (finding["ok"], number in finding["detail"], "SEAL-MISSING: 1" in finding["detail"]) == (
+            False,
+            True,
+            True,
+        )
+        assert await asyncio.to_thread(eventually, lambda: gauge() == "1.0", 20, 0.2)
+
+        await enrol(serve, tmp_path / "keys", [ENTERPRISE])
+        await asyncio.to_thread(asked, "print", number)
+        assert await asyncio.to_thread(eventually, lambda: asked("status", number)["status"] == "confirmed", 30, 0.5)
+        assert papers() == [None, None]
+        assert await asyncio.to_thread(eventually, lambda: gauge() == "0.0", 20, 0.2)

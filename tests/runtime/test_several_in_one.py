@@ -1,5 +1,7 @@
 """Several receipts in one record: each has its effect once, whatever breaks in between; what can't be read is told."""
 
+import threading
+
 import pytest
 
 from adapters.codecs.receipts import write_receipt
@@ -7,7 +9,7 @@ from gateway.core.messages import Incoming
 from gateway.inlet import GatewayInlet
 from gateway.ports import Record
 from gateway.runtime.turn import Turn
-from tests.runtime.house import DIALECTS, House, copy_of, reply, taken
+from tests.runtime.house import DIALECTS, XML, House, copy_of, example, reply, taken
 
 
 def together(*bodies: bytes) -> bytes:
@@ -145,3 +147,44 @@ async def test_the_cases_of_the_field(case: str) -> None:
     *_, last = house.told_of(a)  # type: ignore[arg-type]
     assert (last["kind"], last["data"]["note"]) == ("returned", note)  # type: ignore[index]
     assert house.kinds(b) == (["declared", "approved"] if case.startswith("F24") else ["declared"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("large", [True, False])
+async def test_a_large_record_is_read_beside_the_event_loop(large: bool) -> None:
+    house = House()
+    identity, number = await house.declare()
+    await house.turns()
+    here, threads = threading.get_ident(), []
+
+    class Noting(GatewayInlet):
+        def read(self, record: Record) -> tuple[Incoming, object]:  # type: ignore[override]
+            threads.append(threading.get_ident() != here)
+            return super().read(record)
+
+    house.turn._inlet = Noting(house.codec)
+    house.customs(taken(number) + (b" " * 100_000 if large else b""))
+    await house.turns()
+    assert house.kinds(identity) == ["declared", "sent"]
+    assert threads == [large]
+
+
+async def test_a_large_declaration_is_written_for_customs_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, here = House(), threading.get_ident()
+    threads: dict[int, bool] = {}
+    write = DIALECTS[XML].write
+
+    def noting(content: object) -> bytes:
+        body = write(content)  # type: ignore[arg-type]
+        threads[len(body) // 100_000] = threading.get_ident() != here
+        return body
+
+    line = example().goods[0]
+    many = tuple(line.model_copy(update={"line_no": n + 1}) for n in range(150))
+    await house.declare()
+    await house.declare(goods=many, total_amount=None, fob_value=None, invoice_no="2")
+    monkeypatch.setattr(DIALECTS[XML], "write", noting)
+    await house.turns()
+    assert threads.pop(0) is False
+    assert set(threads.values()) == {True}
