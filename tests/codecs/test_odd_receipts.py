@@ -67,8 +67,10 @@ def test_hz_is_plain_ascii_and_not_what_it_looks_like() -> None:
         receipt("UTF-8", "caf\xe9").encode("latin-1"),
         receipt("ISO-8859-1", "\xa4\xe9 \xfc").encode("latin-1"),
         b"\xff\xfe" + receipt().encode("utf-16-le")[:-1],
+        receipt("", "§é§é§é").encode("latin-1"),
+        receipt("GBK", "ª¡ª¢").encode("latin-1"),
     ],
-    ids=["torn", "latin-1 as utf-8", "latin-1", "half a character"],
+    ids=["torn", "latin-1 as utf-8", "latin-1", "half a character", "Cyrillic in GB18030", "private use in GB18030"],
 )
 def test_what_would_be_signs_without_sense_is_not_read(body: bytes) -> None:
     with pytest.raises(Unreadable) as caught:
@@ -146,6 +148,7 @@ def test_a_receipt_with_several_replies_is_a_receipt_for_each() -> None:
         (f"<Receipt><CertNo>{A}</CertNo><Receipt><CertNo>{B}</CertNo></Receipt></Receipt>", "INBOUND-NESTED"),
         (f"<Receipt><CertNo>{A}</CertNo></Receipt><File><CertNo>{B}</CertNo></File>", "INBOUND-CHAIN"),
         (f"<R>{'<Receipt><CertNo>A</CertNo></Receipt>' * (MOST + 1)}</R>", "INBOUND-MANY"),
+        (f"<Receipt><CertNo>A</CertNo><Note>{'n' * 20_000}</Note>{'<CusRespData/>' * 400}</Receipt>", "INBOUND-MANY"),
     ],
 )
 def test_what_can_not_be_told_apart_is_unreadable_as_a_whole(body: str, code: str) -> None:

@@ -31,7 +31,7 @@ SHAPES: Mapping[str, str] = {
     "breaks": "A\n" * 500,
     "blank lines": "A" + "\n" * 400 + "B",
     "short words": "W W " * 250,
-    "almost two words a line": f"{'W' * 15} " * 60,
+    "almost two words a line": f"{'W' * 11} " * 80,
 }
 NOTHING: Any = None
 AT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -70,7 +70,7 @@ def judged(content: Declaration) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["C", "RC"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("lines", [1, 7, 60])
+@pytest.mark.parametrize("lines", [1, 7, 200])
 def test_the_count_of_texts_is_never_below_the_sheets_it_takes(kind: str, shape: str, lines: int) -> None:
     told = SHAPES[shape]
     for more in ({}, {"producer": "P\n" * 300}, {"origin_name": "W" * 80, "invoice_no": "W" * 50, "unit": "W" * 20}):
