@@ -58,7 +58,7 @@ def as_utf8(body: bytes) -> tuple[bytes, str]:
     said = _CODECS.get(declared)
     text, codec = _read(plain, said)
     if codec == "utf-8" and (said == codec or not declared):
-        return (body if body[-1:] not in _END else plain.rstrip(_END)), ""
+        return plain.rstrip(_END), ""
     if codec == said or text.isascii():
         return _undeclared(text), ""
     claim = f"declares {declared}" if said else "declares another encoding" if declared else "declares no encoding"

@@ -180,6 +180,7 @@ class CustomsIn:
         if not claimed:
             ready, seen = folder.whole(self._seen, time.monotonic(), self._settle)
             claimed = [one for name in ready[:most] if (one := folder.claim(name))]
+            self._endless = {name: size for name, size in self._endless.items() if name in seen}
             taken = {one.name for one in claimed}
             self._seen = {name: sight for name, sight in seen.items() if name not in taken}
         found: list[Found] = []

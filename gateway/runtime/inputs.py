@@ -90,11 +90,16 @@ class Input:
 async def read_all(records: Sequence[Record], inlet: Inlet) -> list[Input]:
     """What is in them, in order. A large one is read in a thread: nobody else waits for it."""
     inputs: list[Input] = []
+    read = 0
     for number, record in enumerate(records, 1):
         if len(record.body) > LARGE:
             inputs += await asyncio.to_thread(Input.all_of, record, inlet)
-        else:
-            inputs += Input.all_of(record, inlet)
+            continue
+        inputs += Input.all_of(record, inlet)
+        read += len(record.body)
+        if read > LARGE:  # many that are not small
+            await asyncio.sleep(0)
+            read = 0
         await breathe(number)
     return inputs
 
