@@ -102,7 +102,8 @@ class Desk:
                 png, known = writing.png, {"width_mm": writing.width, "height_mm": writing.height}
         except RenderRefused as refusal:
             raise Refusal(refusal.code, refusal.detail, "See the scanning rules: origin seal add --help.") from refusal
-        start, end = facts.valid_from or now, facts.valid_to or now + VALID_FOR
+        # A file's time has whole seconds: what is enrolled now must be good for a print that is asked for at once.
+        start, end = facts.valid_from or now.replace(microsecond=0), facts.valid_to or now + VALID_FOR
         _period(start, end)
         return await self._vault.add(enterprise, facts.kind, facts.name, known, png, start, end, now)
 

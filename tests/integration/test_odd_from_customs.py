@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,8 @@ async def test_a_paper_that_can_not_be_made_is_an_alarm_with_a_reason_and_a_way_
         assert await asyncio.to_thread(eventually, lambda: gauge() == "1.0", 20, 0.2)
 
         await enrol(serve, tmp_path / "keys", [ENTERPRISE])
+        starts = [datetime.fromisoformat(mark["valid_from"]) for mark in asked("seal", "list")]
+        assert {start.microsecond for start in starts} == {0}, "good for a print that is asked for in the same second"
         await asyncio.to_thread(asked, "print", number)
         assert await asyncio.to_thread(eventually, lambda: asked("status", number)["status"] == "confirmed", 30, 0.5)
         assert papers() == [None, None]
