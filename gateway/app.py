@@ -187,7 +187,8 @@ class Gateway:
         blobs = PostgresBlobs(pool)
         dead = PostgresDeadLetters(pool, bus.wake)
         dialects: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
-        turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics, operator_files.overdue_rules(settings))
+        inlet = GatewayInlet(codec)
+        turn = Turn(store, inlet, codec, dialects, clock, metrics, operator_files.overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
             alone, ahead = metrics.timed("turn", turn.handle), metrics.timed("turn", turn.ahead)
@@ -244,9 +245,11 @@ class Gateway:
             from gateway.desk import Desk
             from gateway.runtime.quotas import Quotas
             from renderers import fonts
+            from renderers.printable import PrintableChecks
 
             most, failed = settings.max_bytes, metrics.failed
-            door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, most, failed=failed)
+            checks = PrintableChecks(ProfileChecks())
+            door = Door(store, dialects, checks, codec, clock, fonts.missing, most, failed=failed)
             limits = operator_files.limits(settings)
             clients = Clients(pool, limits)
             table = PostgresQuotas(pool, limits)
@@ -255,7 +258,7 @@ class Gateway:
             quotas = Quotas(clock, table, uuid4(), intake.over)
             leaves = Leaves(pool)
             doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
-            desk = Desk(clients, leaves, table, vault, store, turn, clock, doctor, dead, carrier, self.stop)
+            desk = Desk(clients, leaves, table, vault, store, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, quotas, dead, clock, intake, metrics, there)
             deps = Deps(

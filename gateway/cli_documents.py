@@ -109,10 +109,11 @@ def _door() -> "tuple[Door, dict[str, Dialect]]":
     from gateway.runtime.catalog import ProfileChecks
     from gateway.runtime.door import Door
     from renderers import fonts
+    from renderers.printable import PrintableChecks
 
     dialects = _dialects()
     nothing: Any = None
-    return Door(nothing, dialects, ProfileChecks(), nothing, nothing, fonts.missing), dialects
+    return Door(nothing, dialects, PrintableChecks(ProfileChecks()), nothing, nothing, fonts.missing), dialects
 
 
 def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:

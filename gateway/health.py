@@ -24,6 +24,13 @@ BROKER_PATIENCE = 10.0
 MOST_TOPICS = 20
 """Topics that differ, of which each has a line."""
 PROPOSALS = "origin client grants --proposed, then --accept-all or origin client grant NAME --exporter CODE --revoke"
+STUCK = """
+SELECT trouble, count(DISTINCT id) AS certificates, min(number) AS number
+FROM (SELECT id, number, unnest(ARRAY[state #>> '{papers,original,trouble}', state #>> '{papers,copy,trouble}'])
+      AS trouble FROM origin.certificate
+      WHERE state #>> '{papers,original,trouble}' <> '' OR state #>> '{papers,copy,trouble}' <> '') AS stuck
+WHERE trouble <> '' GROUP BY trouble ORDER BY trouble LIMIT 10
+"""
 LITTLE_ROOM = 1 << 30
 """Bytes free on the data directory's disk below which the doctor complains."""
 
@@ -63,6 +70,13 @@ async def examine(
     remedy = "Look at them: origin parked list." if parked else ""
     findings.append(Finding(about="parked", ok=not parked, detail=f"{parked} messages wait.", remedy=remedy))
     findings.append(await _numbers(pool))
+    dead = await pool.fetchval("SELECT count(*) FROM origin.dead_letter WHERE state = 'waiting'")
+    remedy = "Look at them: origin dlt list." if dead else ""
+    findings.append(Finding(about="dead letters", ok=not dead, detail=f"{dead} wait for a decision.", remedy=remedy))
+    stuck = await pool.fetch(STUCK)
+    told = ", ".join(f"{row['trouble']}: {row['certificates']} (e.g. {row['number']})" for row in stuck)
+    remedy = "origin timeline NUMBER says why; mend it, then origin print NUMBER." if stuck else ""
+    findings.append(Finding(about="papers", ok=not stuck, detail=told or "None stands still.", remedy=remedy))
     doubt = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt'")
     remedy = "Look at the paper, then origin confirm ID yes|no." if doubt else ""
     findings.append(Finding(about="prints in doubt", ok=not doubt, detail=f"{doubt} prints.", remedy=remedy))
@@ -106,7 +120,8 @@ async def _customs(settings: Settings) -> list[Finding]:
         remedy = "Mount the share, see ORIGIN_CUSTOMS_FOLDER; declarations wait meanwhile."
         return [Finding(about="customs folder", ok=False, detail=f"{detail}.", remedy=remedy)]
     detail = f"{waiting} files wait for the import client, {aside} could not be read."
-    remedy = "See InAside: the reason lies beside each file; to try again, move it to InBox." if aside else ""
+    remedy = "See InAside: the reason lies beside each file; in InBox: what is no file. " if aside else ""
+    remedy += "To try again, move it to InBox; to mend it, origin dlt list." if aside else ""
     return [Finding(about="customs folder", ok=not aside, detail=detail, remedy=remedy)]
 
 

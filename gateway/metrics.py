@@ -79,6 +79,11 @@ class Metrics:
         )
         self.parked_count = Gauge("origin_parked_messages", "Messages that wait for a person.", registry=registry)
         self.in_doubt = Gauge("origin_print_in_doubt", "Prints nobody knows the end of.", registry=registry)
+        self.stuck = Gauge(
+            "origin_papers_stuck",
+            "Certificates of which a paper can't be made or printed until somebody mends something.",
+            registry=registry,
+        )
         self.numbers_used = Gauge(
             "origin_number_series_used_ratio", "Fullest series of this year's certificate numbers.", registry=registry
         )

@@ -171,14 +171,16 @@ class DeadItem(Item):
     decided_at: datetime | None = None
     decided_by: str | None = None
     reason: str | None = None
+    was_mended: Annotated[bool, Field(description="it was replayed with other bytes")] = False
 
 
 class DeadMessage(DeadItem):
-    """A dead letter with its key, its headers and its original bytes."""
+    """A dead letter with its key, its headers, its original bytes, and those it was mended to."""
 
     key: str
     headers: Mapping[str, str]
     body: Annotated[str, Field(description="base64 of the original bytes")]
+    mended: Annotated[str | None, Field(description="base64 of the bytes that were read instead")] = None
 
 
 class Ruling(Item):
@@ -282,8 +284,8 @@ class Operations(Protocol):
         """One dead letter, whole."""
         ...
 
-    async def dead_replay(self, identity: UUID, ruling: Ruling) -> DeadItem:
-        """Send the original bytes to the original topic once more."""
+    async def dead_replay(self, identity: UUID, ruling: Ruling, mended: bytes | None = None) -> DeadItem:
+        """Send the original bytes to the original topic once more; or, of what customs sent, `mended` ones."""
         ...
 
     async def dead_discard(self, identity: UUID, ruling: Ruling) -> DeadItem:

@@ -14,7 +14,7 @@ OFF = Path("off")
 def overdue_rules(settings: Settings) -> Rules:
     """What is overdue when. Raises RulesRefused and OSError."""
     path = settings.overdue_rules
-    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"))
+    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"), load_overdue())
 
 
 def limits(settings: Settings) -> Limits:

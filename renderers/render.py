@@ -5,8 +5,9 @@ pictures, never a certificate's text.
 """
 
 import gc
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,11 +16,13 @@ from renderers.forms import Form, form_named, forms
 from renderers.layout import Layout, RenderRefused
 from renderers.page import Prefix, Unsigned, assemble, prefix
 from renderers.sign import Signer
-from renderers.stamp import Handwriting, Picture, Seal, prepare_mark
+from renderers.stamp import Handwriting, Picture, Seal, prepare_mark, size_of
 
 PREFIXES_KEPT = 64
 """About 0.2 MB each."""
 MARKS_KEPT = 256
+MOST_PIXELS = 8_000_000
+"""Of all pictures of a layout. A few kilobytes may hold millions, and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Renderer:
             self._prefix(form, {})
         gc.collect()
         gc.freeze()
+
+    def knows(self, pictures: Iterable[str]) -> bool:
+        """Are all of these, named by SHA-256, prepared already? To prepare one takes up to half a second."""
+        return self._marks.keys() >= set(pictures)
 
     def render(
         self,
@@ -84,7 +91,10 @@ class Renderer:
             raise RenderRefused("FORM-UNKNOWN", "the layout is made for a form version that is not installed")
         if form.sha256 != layout.form_sha256:
             raise RenderRefused("FORM-CHANGED", "the layout is made for another edition of its form version")
-        pictures = {sha256: self._mark(sha256, marks) for sha256 in layout.images()}
+        wanted = layout.images()
+        if sum(_pixels(marks[sha256]) for sha256 in wanted if sha256 in marks) > MOST_PIXELS:
+            raise RenderRefused("IMAGE-PIXELS", f"the pictures of a layout have at most {MOST_PIXELS} pixels together")
+        pictures = {sha256: self._mark(sha256, marks) for sha256 in wanted}
         pictures.update({part.picture.sha256: part.picture for part in (seal, handwriting) if part})
         first = self._prefix(form, pictures)
         return assemble(first, layout, at=at, seal=seal, handwriting=handwriting, hole=hole)
@@ -111,3 +121,11 @@ class Renderer:
         else:
             self._marks.move_to_end(sha256)
         return found
+
+
+def _pixels(raw: bytes) -> int:
+    """By the picture's header; what is no picture is refused when it is prepared."""
+    try:
+        return math.prod(size_of(raw))
+    except RenderRefused:
+        return 0

@@ -127,8 +127,8 @@ def prepare_mark(raw: bytes, sha256: str) -> Picture:
     return _prepare(_decode(raw), raw, *LARGEST_MARK)
 
 
-def _decode(raw: bytes) -> Image.Image:
-    """The picture on white, in RGB. Nothing is decoded before size and kind were looked at."""
+def size_of(raw: bytes) -> tuple[int, int]:
+    """(width, height) of a PNG in pixels, by its header. Raises RenderRefused IMAGE-*: it is not to be decoded."""
     if len(raw) > MAX_BYTES:
         raise RenderRefused("IMAGE-BYTES", f"a picture has at most {MAX_BYTES // 1024} KiB")
     if not raw.startswith(PNG) or raw[12:16] != b"IHDR" or len(raw) < 33:
@@ -136,6 +136,12 @@ def _decode(raw: bytes) -> Image.Image:
     width, height = struct.unpack(">II", raw[16:24])
     if not width or not height or width * height > MAX_PIXELS:
         raise RenderRefused("IMAGE-PIXELS", f"a picture has at most {MAX_PIXELS} pixels")
+    return width, height
+
+
+def _decode(raw: bytes) -> Image.Image:
+    """The picture on white, in RGB. Nothing is decoded before size and kind were looked at."""
+    width, height = size_of(raw)
     try:
         with Image.open(io.BytesIO(raw), formats=("PNG",)) as opened:
             if opened.size != (width, height):

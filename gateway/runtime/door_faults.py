@@ -118,6 +118,18 @@ def no_glyph(path: str, line: int | None, missing: Set[str]) -> Fault:
     )
 
 
+def paper_too_long(path: str, line: int | None, most: int) -> Fault:
+    """A declaration whose certificate nobody could print."""
+    return Fault(
+        code="PAPER-TOO-LONG",
+        path=path,
+        line=line,
+        message=f"The certificate would take more than {most} sheets of paper.",
+        remedy="Shorten the descriptions and take out line breaks, or split the goods over several declarations.",
+        source="ours: a layout document has at most 1,000 pages",
+    )
+
+
 def range_full(wish: Series) -> Fault:
     """No number is left in a series."""
     return Fault(

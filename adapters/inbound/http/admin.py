@@ -110,6 +110,14 @@ class RulingWish(Ruling):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MendingWish(RulingWish):
+    """The same about a replay; of what customs sent, also the bytes that are to be read instead."""
+
+    body: Annotated[str | None, Field(description="base64 of the mended bytes", max_length=MAX_FILE * 4 // 3 + 4)] = (
+        None
+    )
+
+
 class ReplayWish(Wish):
     """Which parked messages to handle again; None: all."""
 
@@ -245,9 +253,10 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         return await operations.dead_show(identity)
 
     @routes.post("/dead-letters/{identity}/replay")
-    async def dead_replay(identity: UUID, ruling: RulingWish) -> DeadItem:
-        """Send it to its topic once more."""
-        return await operations.dead_replay(identity, ruling)
+    async def dead_replay(identity: UUID, wish: MendingWish) -> DeadItem:
+        """Send it to its topic once more, or what it should have been."""
+        mended = None if wish.body is None else decoded(wish.body)
+        return await operations.dead_replay(identity, Ruling(by=wish.by, reason=wish.reason), mended)
 
     @routes.post("/dead-letters/{identity}/discard")
     async def dead_discard(identity: UUID, ruling: RulingWish) -> DeadItem:
