@@ -10,6 +10,7 @@ import typer
 from gateway.cli_common import (
     DATA,
     FAULTY,
+    MAX_TEXT,
     URL,
     USAGE,
     DataOption,
@@ -25,6 +26,7 @@ from gateway.cli_common import (
     read_bytes,
     say,
     show,
+    text_of,
     when,
 )
 
@@ -126,12 +128,18 @@ def key_list(url: UrlOption = URL, data: DataOption = DATA, as_json: JsonOption 
 
 
 def _password(file: Path | None) -> str:
-    if file is not None:
-        return read_bytes(file).decode("utf-8", "replace").rstrip("\r\n")
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    answer: str = typer.prompt("Password of the key file", hide_input=True, default="", show_default=False, err=True)
-    return answer
+    """One line. Raises Stop, which never quotes it."""
+    if file is None and sys.stdin.isatty():
+        answer: str = typer.prompt(
+            "Password of the key file", hide_input=True, default="", show_default=False, err=True
+        )
+        return answer
+    name = "The password on standard input" if file is None else str(file)
+    content = sys.stdin.buffer.readline(MAX_TEXT) if file is None else read_bytes(file, MAX_TEXT)
+    line = text_of(content, name).rstrip("\r\n")
+    if any(ord(character) < 0x20 for character in line):
+        raise Stop(f"{name} is not one line of plain text. Save it as UTF-8.", USAGE)
+    return line
 
 
 def _marks(found: list[dict[str, Any]], as_json: bool) -> None:

@@ -1,14 +1,16 @@
 """The operator's desk: what `gateway.operations.Operations` asks, done with the gateway's own parts."""
 
+import asyncio
 import base64
 import hashlib
-import io
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from unicodedata import category
 from uuid import UUID, uuid5
 
 import orjson
-from PIL import Image
 from stdnum.cn import uscc
 
 from adapters.store.clients import Clients
@@ -41,12 +43,15 @@ from gateway.runtime.turn import NotHandled, Turn
 from gateway.storage import Parked, Store
 from renderers.layout import RenderRefused
 from renderers.sign import Signer
-from renderers.stamp import MAX_BYTES, Shape, enrol_handwriting, enrol_seal
+from renderers.stamp import Shape, enrol_handwriting, enrol_seal, size_in_mm
 
 MOST_DEAD = 500
 """Dead letters in one list."""
 VALID_FOR = timedelta(days=3650)
 """A seal without an end of validity: ten years (ours; the manual ties it to the operator's card certificate)."""
+FIRST_DAY, LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Of a validity that is given."""
+T = TypeVar("T")
 
 
 class Desk:
@@ -80,6 +85,7 @@ class Desk:
         self._bus = bus
         self._inlet = inlet
         self._end = end
+        self._enrolling = ThreadPoolExecutor(1, "enrolling")
 
     async def client_add(
         self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool, by: str
@@ -133,22 +139,15 @@ class Desk:
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
         """Check the picture, keep the rewritten one, encrypted, as the enterprise's default."""
-        enterprise = _enterprise(facts.enterprise)
-        now = self._clock.now()
-        try:
-            width, height = _size(image, facts.width_mm)
-            if facts.kind == "seal":
-                seal = enrol_seal(image, Shape(facts.shape), width, height)
-                png, known = seal.png, {"shape": facts.shape, "width_mm": seal.width, "height_mm": seal.height}
-            else:
-                writing = enrol_handwriting(image, width, height)
-                png, known = writing.png, {"width_mm": writing.width, "height_mm": writing.height}
-        except RenderRefused as refusal:
-            raise Refusal(refusal.code, refusal.detail, "See the scanning rules: origin seal add --help.") from refusal
+        enterprise, name, now = _enterprise(facts.enterprise), _name(facts.name), self._clock.now()
         # A file's time has whole seconds: what is enrolled now must be good for a print that is asked for at once.
         start, end = facts.valid_from or now.replace(microsecond=0), facts.valid_to or now + VALID_FOR
         _period(start, end)
-        return await self._vault.add(enterprise, facts.kind, facts.name, known, png, start, end, now)
+        try:
+            png, known = await self._aside(_enrolled, image, facts)
+        except RenderRefused as refusal:
+            raise Refusal(refusal.code, refusal.detail, "See the scanning rules: origin seal add --help.") from refusal
+        return await self._vault.add(enterprise, facts.kind, name, known, png, start, end, now)
 
     async def seal_list(self) -> Sequence[MarkItem]:
         """Seals and handwriting."""
@@ -160,19 +159,23 @@ class Desk:
 
     async def key_add(self, enterprise: str, name: str, p12: bytes, password: str) -> MarkItem:
         """Check the key and its certificate, keep both encrypted as the enterprise's default."""
-        owner = _enterprise(enterprise)
-        now = self._clock.now()
+        owner, called, now = _enterprise(enterprise), _name(name), self._clock.now()
         try:
-            signer = Signer(p12, password)
+            signer = await self._aside(Signer, p12, password)
             signer.check(now)
         except RenderRefused as refusal:
-            raise Refusal(refusal.code, refusal.detail, "Give a PKCS#12 file with key and certificate.") from refusal
-        secret = orjson.dumps({"p12": p12.hex(), "password": password})
-        return await self._vault.add(owner, "key", name, {}, secret, signer.valid_from, signer.valid_to, now)
+            remedy = "Give a PKCS#12 file with one RSA or P-256 key, its certificate, and the password of the file."
+            raise Refusal(refusal.code, refusal.detail, remedy) from refusal
+        secret = orjson.dumps({"p12": signer.rewritten.hex(), "password": ""})
+        return await self._vault.add(owner, "key", called, {}, secret, signer.valid_from, signer.valid_to, now)
 
     async def key_list(self) -> Sequence[MarkItem]:
         """Signing keys."""
         return await self._vault.list("key")
+
+    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
+        """Away from the event loop, one after the other: a picture or a key takes up to a second of work."""
+        return await asyncio.get_running_loop().run_in_executor(self._enrolling, work, *given)
 
     async def parked_list(self) -> Sequence[ParkedItem]:
         """What waits, oldest first."""
@@ -284,7 +287,7 @@ class Desk:
 
 def _enterprise(code: str) -> str:
     cleaned = code.strip().upper()
-    if not uscc.is_valid(cleaned):
+    if not cleaned.isascii() or len(cleaned) != 18 or not uscc.is_valid(cleaned):
         raise Refusal(
             "ENTERPRISE-CODE",
             "This is not a unified social credit code (统一社会信用代码).",
@@ -293,28 +296,31 @@ def _enterprise(code: str) -> str:
     return cleaned
 
 
-def _size(image: bytes, width_mm: float | None) -> tuple[float, float]:
-    """Width and height in mm: from the width given, else from the resolution in the file. Nothing is decoded."""
-    if len(image) > MAX_BYTES:
-        raise RenderRefused("IMAGE-BYTES", f"a picture has at most {MAX_BYTES // 1024} KiB")
-    try:
-        with Image.open(io.BytesIO(image), formats=("PNG",)) as opened:
-            width, height = opened.size
-            dpi = opened.info.get("dpi")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RenderRefused("IMAGE-KIND", "a picture is a PNG file") from error
-    if width_mm is None:
-        if not dpi or min(dpi) <= 0:
-            raise RenderRefused(
-                "IMAGE-RESOLUTION", "the file does not say its resolution, and no width in mm was given"
-            )
-        width_mm = round(width / dpi[0] * 25.4, 2)
-    return width_mm, round(width_mm * height / width, 2)
+def _name(text: str) -> str:
+    """A name for people, as a database and a terminal can show it. Raises Refusal MARK-NAME."""
+    if any(category(character) in ("Cc", "Cs") for character in text):
+        raise Refusal("MARK-NAME", "The name holds characters that can't be shown.", "Give it a name of plain text.")
+    return text.strip()
+
+
+def _enrolled(image: bytes, facts: ImageFacts) -> tuple[bytes, dict[str, Any]]:
+    """The picture written anew and what is known of it. Raises RenderRefused."""
+    width, height = size_in_mm(image, facts.width_mm)
+    size = {"width_mm": width, "height_mm": height}
+    if facts.kind == "seal":
+        return enrol_seal(image, Shape(facts.shape), width, height).png, {"shape": facts.shape, **size}
+    return enrol_handwriting(image, width, height).png, size
 
 
 def _period(start: datetime, end: datetime) -> None:
-    if start.tzinfo is None or end.tzinfo is None or start >= end:
-        raise Refusal("MARK-PERIOD", "The validity does not end after it starts.", "Give times with an offset.")
+    """A validity that every zone's calendar can show. Raises Refusal MARK-PERIOD."""
+    given = start.tzinfo is not None and end.tzinfo is not None
+    if not given or not FIRST_DAY <= start < end <= LAST_DAY:
+        raise Refusal(
+            "MARK-PERIOD",
+            f"The validity does not end after it starts, or not between {FIRST_DAY:%Y} and {LAST_DAY:%Y}.",
+            "Give times with an offset, e.g. 2026-01-01T00:00:00+08:00.",
+        )
 
 
 def _row(parked: Parked) -> ParkedItem:

@@ -1,7 +1,8 @@
 """The render worker: takes jobs, makes each file once, stores it by its hash and reports.
 
 Seals, handwriting and keys are looked up for every job, so that a stopped one is never used again; what was opened
-stays warm under its id.
+stays warm under its id. What takes long (a picture or key seen for the first time, many pages) is done beside the
+event loop, one job at a time.
 """
 
 import asyncio
@@ -167,9 +168,9 @@ class RenderRoom:
         if layout.number != job.number or layout.part != job.part:
             raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
         pictures = {sha256: await self._stored(sha256) for sha256 in layout.images()}
-        made = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
-        heavy = heavy or not self._renderer.knows(pictures)
-        file = await asyncio.to_thread(self._renderer.render, *made) if heavy else self._renderer.render(*made)
+        given = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
+        quick = not heavy and self._renderer.is_quick(layout, stamps.seal, stamps.handwriting)
+        file = self._renderer.render(*given) if quick else await asyncio.to_thread(self._renderer.render, *given)
         ids = {kind: str(mark) for kind, mark in stamps.ids.items()}
         found = {"file_sha256": file.sha256, "pages": file.pages, **ids}
         return Blob(file.sha256, "file", "application/pdf", file.pdf), found
@@ -223,7 +224,7 @@ def ready(kind: str, mark: Opened) -> Seal | Handwriting | Signer:
     facts = mark.facts
     if kind == "key":
         secret = orjson.loads(mark.content)
-        return Signer(bytes.fromhex(secret["p12"]), secret["password"])
+        return Signer(bytes.fromhex(secret["p12"]), secret["password"], enrolled=True)
     if kind == "seal":
         return enrol_seal(mark.content, Shape(facts["shape"]), facts["width_mm"], facts["height_mm"])
     return enrol_handwriting(mark.content, facts["width_mm"], facts["height_mm"])

@@ -3,17 +3,18 @@
 import hashlib
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 import pytest
 from PIL import Image
 
 from adapters.codecs.gateway_xml import GatewayCodec
-from adapters.store.vault import Vault
+from adapters.store.vault import Secret, Vault
 from gateway.core.messages import Part, RenderJob, RenderResult
 from gateway.operations import Refusal
 from gateway.ports import Blob, Message, Record, Unavailable
@@ -24,16 +25,17 @@ from renderers.layout import Image as LayoutImage
 from renderers.layout import ImageKind, Layout, Page, Text
 from renderers.render import Renderer
 from renderers.worker import JOBS, RESULTS, RenderRoom, Stamps
-from tests.runtime.house import Clock, Told
+from tests.renderers.key_files import PASSWORD, a_pair, certificate_bag, hidden, key_bag, key_file, pkcs8, shown
+from tests.renderers.samples import bench, digest
+from tests.runtime.house import Clock, Told, others_go_on
 
 CODEC = GatewayCodec()
 
 
-def a_record() -> Record:
+def a_record(number: str = "C26MA9XYD0C20001", layout_sha256: str = "0" * 64) -> Record:
     job = RenderJob(
-        message_id=uuid4(), job=uuid4(), certificate_id=uuid4(), number="C26MA9XYD0C20001",
-        exporter="91330299MA9XYD0C2A", part=Part.ORIGINAL, layout_sha256="0" * 64,
-        at=datetime(2026, 11, 22, tzinfo=UTC),
+        message_id=uuid4(), job=uuid4(), certificate_id=uuid4(), number=number, exporter="91330299MA9XYD0C2A",
+        part=Part.ORIGINAL, layout_sha256=layout_sha256, at=datetime(2026, 11, 22, tzinfo=UTC),
     )  # fmt: skip
     return Record(JOBS, 0, 0, str(job.certificate_id), CODEC.encode(job), {})
 
@@ -250,3 +252,52 @@ async def test_an_agent_does_not_get_the_exporters_seal_and_key(
     await room.worker().handle([record])
     assert [report.reason for report in room.reports] == [reason]
     assert room.looked is looked
+
+
+class Store(Room):
+    """The marks of an enterprise, a layout and its pictures."""
+
+    def __init__(self) -> None:
+        super().__init__(ZeroDivisionError())
+        key, certificate = a_pair()
+        p12 = key_file(hidden(certificate_bag(certificate)), shown(key_bag(pkcs8(key))))
+        secret = orjson.dumps({"p12": p12.hex(), "password": PASSWORD})  # as earlier versions kept it
+        seal, writing = bench().seal, bench().handwriting
+        self.secrets = {
+            "seal": Secret(uuid4(), {"shape": "round", "width_mm": 42.0, "height_mm": 42.0}, seal.png),
+            "signature": Secret(uuid4(), {"width_mm": 32.0, "height_mm": 14.0}, writing.png),
+            "key": Secret(uuid4(), {}, secret),
+        }
+        layout = layout_xml.write(bench().layout("C"))
+        self.layout = digest(layout)
+        self.blobs = {self.layout: layout, **bench().marks}
+
+    async def defaults(self, enterprise: str, at: object) -> Mapping[str, UUID]:
+        return {kind: secret.id for kind, secret in self.secrets.items()}
+
+    async def open(self, mark: UUID) -> Secret:
+        return next(secret for secret in self.secrets.values() if secret.id == mark)
+
+    async def get(self, sha256: str) -> bytes:
+        return self.blobs[sha256]
+
+
+async def test_what_is_seen_for_the_first_time_holds_up_nobody() -> None:
+    """Pictures are decoded, compressed and drawn, and a key is opened, beside the loop; later it takes no time."""
+    store = Store()
+    anything: Any = store
+
+    def a_room(renderer: Renderer) -> RenderRoom:
+        return RenderRoom(renderer, anything, anything, anything, CODEC, CODEC, Clock(), store.told, store)
+
+    def work(room: RenderRoom) -> Awaitable[None]:
+        return room.handle([a_record(number="C261026902330001", layout_sha256=store.layout)])
+
+    renderer = Renderer()
+    room = a_room(renderer)
+    await work(room)
+    assert await others_go_on(work(room)) == 0
+    assert await others_go_on(work(a_room(renderer))) > 0, "the enterprise's marks are new"
+    room._renderer = Renderer()
+    assert await others_go_on(work(room)) > 0, "the customs' pictures are new"
+    assert [report.reason for report in store.reports] == [""] * 4
