@@ -32,7 +32,8 @@ class Kept:
 def a_desk(vault: Kept) -> Desk:
     nothing: Any = None
     anything: Any = vault
-    return Desk(nothing, anything, nothing, nothing, Clock(), nothing, nothing, nothing, nothing)
+    before, after = [nothing] * 3, [nothing] * 5
+    return Desk(*before, anything, nothing, nothing, Clock(), *after)
 
 
 def a_key(rounds: int) -> bytes:
