@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Requests on their way at the same time: the gateway commits them together."""
 TRIES = 6
+NOT_NOW = (429, 503)
+"""Nothing was accepted, and the same is asked to come again. No other answer is a reason to send it again."""
 TYPES = {".xml": "application/xml", ".json": "application/json", ".ndjson": "application/x-ndjson"}
 
 
@@ -98,7 +100,7 @@ def declare(
 
 
 def _code(verdicts: Sequence[Verdict]) -> int:
-    return UNREACHABLE if any(v.http == 503 for v in verdicts) else FAULTY
+    return UNREACHABLE if any(v.http in NOT_NOW for v in verdicts) else FAULTY
 
 
 async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: dict[str, str]) -> list[Verdict]:
@@ -133,10 +135,16 @@ async def _declare_one(client: "httpx.AsyncClient", file: Path, content: bytes) 
         kind = TYPES[".json"] if content.lstrip()[:1] == b"{" else TYPES[".xml"]
     for attempt in range(TRIES):
         answer = await client.post("/v1/declarations", content=content, headers={"content-type": kind})
-        if answer.status_code != 503:
+        if answer.status_code not in NOT_NOW:
             break
-        await asyncio.sleep(min(float(answer.headers.get("retry-after", "1")), 10.0) if attempt < TRIES - 1 else 0)
+        await asyncio.sleep(_pause(answer) if attempt < TRIES - 1 else 0)
     return _verdicts(str(file), answer)
+
+
+def _pause(answer: "httpx.Response") -> float:
+    """Seconds until the next try. A proxy in between may write a date there."""
+    wanted = answer.headers.get("retry-after", "")
+    return min(float(wanted), 10.0) if wanted.isdecimal() else 1.0
 
 
 def _verdicts(file: str, answer: "httpx.Response") -> list[Verdict]:
@@ -172,7 +180,10 @@ def _remark(verdict: Verdict) -> str:
     if verdict.good:
         warnings = len(verdict.content.get("warnings", ()))
         return f"{warnings} warning(s)" if warnings else ""
-    return f"{len(verdict.faults)} fault(s)" if verdict.faults else str(verdict.content.get("detail", ""))
+    if verdict.faults:
+        return f"{len(verdict.faults)} fault(s)"
+    ours = "a mistake of the gateway's: tell its operator" if verdict.http == 500 else ""
+    return str(verdict.content.get("detail", ours))
 
 
 class _Progress:
