@@ -27,8 +27,9 @@ def test_the_oldest_stranger_of_a_crowded_address_goes() -> None:
     assert connections.enter("d", "192.0.2.1") == ["a"]
     connections.known("b")
     assert connections.enter("e", "192.0.2.1") == []
-    connections.stranger("b")  # answered: it is the youngest now
     assert connections.enter("f", "192.0.2.1") == ["c"]
+    connections.answered("b")
+    assert connections.enter("g", "192.0.2.1") == ["b"], "it had its answer; the others have asked for nothing yet"
 
 
 def test_a_burst_of_honest_senders_is_no_crowd_and_melts_later() -> None:
@@ -48,8 +49,9 @@ def test_a_full_listener_lets_the_newcomer_in() -> None:
     for name in ("a", "b", "c"):
         connections.enter(name, "192.0.2.1")
     assert connections.enter("d", "192.0.2.2") == []
-    assert connections.enter("e", "192.0.2.2") == ["a"], "of the address that has the most"
-    for name in ("b", "c", "d", "e"):
+    connections.answered("c")
+    assert connections.enter("e", "192.0.2.2") == ["c"], "of the address that has the most"
+    for name in ("a", "b", "d", "e"):
         connections.known(name)
     assert connections.enter("f", "192.0.2.3") == ["f"], "whoever showed a key stays"
     assert len(connections) == 4
@@ -57,7 +59,7 @@ def test_a_full_listener_lets_the_newcomer_in() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["enter", "known", "stranger", "leave", "wait"]), st.integers(0, 15)), max_size=200
+        st.tuples(st.sampled_from(["enter", "known", "answered", "leave", "wait"]), st.integers(0, 15)), max_size=200
     )
 )
 def test_it_never_holds_more_and_never_ends_a_known_one(steps: list[tuple[str, int]]) -> None:
@@ -74,8 +76,8 @@ def test_it_never_holds_more_and_never_ends_a_known_one(steps: list[tuple[str, i
         elif step == "known" and number in here:
             connections.known(number)
             known.add(number)
-        elif step == "stranger" and number in here:
-            connections.stranger(number)
+        elif step == "answered" and number in here:
+            connections.answered(number)
             known.discard(number)
         elif step == "leave":
             connections.leave(number)
@@ -91,7 +93,7 @@ def test_who_is_gone_is_forgotten() -> None:
     for number in range(1000):
         connections.enter(number, f"192.0.2.{number % 200}")
         connections.leave(number)
-        connections.stranger(number)
+        connections.answered(number)
         connections.known(number)
     assert len(connections) == 0
     assert not connections._strangers

@@ -229,7 +229,7 @@ class Guarded(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """From here on it is anybody's connection again."""
-        self._all.stranger(self)
+        self._all.answered(self)
         if self._idle and not self.transport.is_closing():
             self._within(KEEP_ALIVE if self._whole else LINGER_SECONDS)
         super().on_response_complete()
