@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.official import NAMESPACE, official_path
+from adapters.codecs.official import NAMESPACE
 from adapters.codecs.xml_places import PlainPlaces
 from adapters.codecs.xml_plain import plain
 from gateway.core.declaration import Declaration
