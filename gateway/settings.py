@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     operator_key_file: Annotated[
         Path | None, Field(description="key of the operator's commands; default: operator.key in `data`")
     ] = None
+    quotas: Annotated[
+        Path | None,
+        Field(description="what a client may do before it is told to come later; off: all; empty: schemas/quotas.toml"),
+    ] = None
     overdue_rules: Annotated[
         Path | None, Field(description="what is overdue when, and what is sent again; empty: schemas/overdue.toml")
     ] = None
@@ -127,6 +131,15 @@ class Settings(BaseSettings):
         None
     )
     max_bytes: Annotated[int, Field(ge=1024, le=64 << 20, description="largest declaration, bytes")] = 1 << 20
+    max_connections_per_address: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="connections of one address that stay open without a request with a valid key in hand, between"
+            " two requests too; beyond it the oldest is closed. Behind a reverse proxy all come from its address",
+        ),
+    ] = 256
     log_level: Annotated[
         str, Field(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     ] = "info"
@@ -157,7 +170,7 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "metrics_port", "database_url", "database_direct_url", "overdue_rules", "folder_root", "spool",
+        "metrics_port", "database_url", "database_direct_url", "quotas", "overdue_rules", "folder_root", "spool",
         "customs_folder", "kafka_bootstrap", "kafka_password_file",
         "kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "kafka_instance", mode="before",
     )  # fmt: skip

@@ -5,21 +5,26 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import httpx
 from prometheus_client import CollectorRegistry
 
 from adapters.inbound.http import Application, Deps, create_app
 from adapters.inbound.metrics import IntakeMetrics
+from adapters.store.memory import MemoryQuotas
 from gateway.core.admission import Known
 from gateway.core.faults import Fault
+from gateway.ports import Clock as ClockPort
 from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer, clash_fault
 from gateway.runtime.door import Client, Submission
+from gateway.runtime.quotas import Quotas, Told
 
 KEY = "ok_the-key-of-the-test"
 CLIENT = Client("erp-1", "91330299MA9XYD0C2A")
+OTHER_KEY = "ok_the-key-of-another"
+OTHER = Client("erp-2", "91320599MA9HTQ7K6J")
 SECRET = "SECRET-VALUE-9"
 FAULT = Fault(code="XSD-LENGTH", path="/Certificate/CertNo", line=3, message="Too long.", remedy="Shorten it.")
 
@@ -60,12 +65,12 @@ class FakeDoor:
         return Answer.accepted(identity, "C26X", 1, "C", submission.reference, ())
 
 
-class OneClient:
-    """Knows one key."""
+class TwoClients:
+    """Knows two keys."""
 
     async def authenticate(self, key: str) -> Client | None:
         """See `gateway.reading.Authenticator`."""
-        return CLIENT if key == KEY else None
+        return {KEY: CLIENT, OTHER_KEY: OTHER}.get(key)
 
 
 class Nothing:
@@ -90,6 +95,11 @@ class Clock:
         return datetime(2026, 11, 22, 8, tzinfo=UTC)
 
 
+def quotas_of(clock: ClockPort | None = None, told: Told = lambda client, over, first: None) -> Quotas:
+    """Quotas of a process that is alone."""
+    return Quotas(clock or Clock(), MemoryQuotas(), uuid4(), told)
+
+
 async def ready() -> Sequence[str]:
     """Always."""
     return []
@@ -101,7 +111,8 @@ def application(door: FakeDoor, max_bytes: int = 10_000) -> Application:
     nothing: Any = Nothing()
     deps = Deps(
         door=door,
-        clients=OneClient(),
+        clients=TwoClients(),
+        quotas=quotas_of(),
         reader=nothing,
         feed=nothing,
         command=nothing,
