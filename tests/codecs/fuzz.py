@@ -4,7 +4,6 @@ The short way of reading and the whole way come to the same, or the short way st
 read is Refused, and nothing else is raised; what was read can be written by the turn, and is read as the same again.
 """
 
-import contextlib
 import copy
 import json
 from collections.abc import Callable
@@ -23,15 +22,11 @@ from adapters.codecs.official import HEAD, NAMESPACE, SECTION
 from adapters.codecs.xml import parse
 from gateway.core.faults import Refused
 from gateway.ports import Place, Reading
-from gateway.runtime.catalog import ProfileChecks
-from gateway.runtime.door import Client, Door, Submission
-from renderers import fonts
 from tests.codecs.documents import example, full_certificate, text_of
+from tests.codecs.judging import judged
 
 XML, JSON = CustomsXml(), EnterpriseJson()
-CLIENT = Client("fuzz", "91330299MA9XYD0C2A")
 NUMBER = "C26MA9XYD0C20001"
-NOTHING: Any = None
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 FIELDS = list(HEAD.fields)
 OFTEN_COMPARED = 25
@@ -78,13 +73,6 @@ def enterprise() -> Base:
     """Sound documents of the enterprise dialect."""
     names = ("C-three-goods.json", "RC-third-party.json", "C-nude-and-note.json", "C-no-number.json", "RC-draft.json")
     return (*map(example, names), JSON.write(XML.read(text_of(full_certificate())).fields))
-
-
-@cache
-def door() -> Door:
-    """A door without a database behind it."""
-    dialects = {one.media_type: one for one in (XML, JSON)}
-    return Door(NOTHING, dialects, ProfileChecks(), NOTHING, NOTHING, fonts.missing)
 
 
 # ------------------------------------------------------------------ damage
@@ -227,7 +215,7 @@ def hold_official(raw: bytes, compare: bool) -> bool:
         _hold_accepted("application/xml", raw, XML.read(raw))
     else:
         assert b":type" in raw or "XSD-INVALID" not in {code for code, *_ in said}, "our own reading saw it"
-        _judged("application/xml", raw)
+        judged("application/xml", raw)
     if compare:
         _same_as_xmlschema(raw)
     return accepted
@@ -245,7 +233,7 @@ def hold_enterprise(raw: bytes, compare: bool) -> bool:
         json.loads(raw, object_pairs_hook=_once)
         _hold_accepted("application/json", raw, JSON.read(raw))
     else:
-        _judged("application/json", raw)
+        judged("application/json", raw)
     if isinstance(content, dict) and (accepted or not {code for code, *_ in said} & {"JSON-DUPLICATE", "JSON-DEPTH"}):
         locate = JSON.read(raw).locate if accepted else _nowhere
         closely = verdict(partial(JSON.read_closely, content, locate))
@@ -266,14 +254,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _judged(kind: str, raw: bytes) -> None:
-    """The door's own look at it: an answer, whatever it is."""
-    with contextlib.suppress(Refused):
-        door().examine(Submission(CLIENT, kind, raw, "fuzz"))
-
-
 def _hold_accepted(kind: str, raw: bytes, reading: Reading) -> None:
-    _judged(kind, raw)
+    judged(kind, raw)
     fields = reading.fields
     # as the turn makes the official message
     invoices = tuple({**invoice, "certificate_number": NUMBER} for invoice in fields.get("invoices", ()))

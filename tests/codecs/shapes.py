@@ -1,6 +1,7 @@
 """Documents of one shape and of any size: what a generator can think of to make judging them dear."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -82,8 +83,15 @@ OFFICIAL: dict[str, Shape] = {
     "lines of another namespace": goods(LINE.replace("<HSCode>", '<HSCode xmlns="">')),
     "lines with no rule kept": goods("<Goods><GoodsNameE>\u4e2d</GoodsNameE><PackType>3</PackType></Goods>"),
     "lines nobody can print": goods("<Goods><GoodsNameE>\u0301x</GoodsNameE><PackType>1</PackType></Goods>"),
+    "lines nobody can print, in every text": goods(re.sub(r">[A-Za-z][^<]*<", ">\u05d0<", LINE)),
     "lines escaped twice": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>&amp;amp; ")),
     "lines to compose": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>e\u0301")),
+    "companies without anything": lambda size: GOOD.replace(
+        "<AplPromise>", f"<NonpartyCorpList>{filled('<NonpartyCorp/>', size)}</NonpartyCorpList><AplPromise>"
+    ).encode(),
+    "invoices without anything": lambda size: GOOD.replace(
+        "<AplPromise>", f"<OriInvs>{filled('<OriInv/>', size)}</OriInvs><AplPromise>"
+    ).encode(),
     "attributes": lambda size: root("", numbered(' a@="1"', size)),
     "attributes of xsi": lambda size: root(
         "", ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"' + numbered(' xsi:a@="1"', size)
@@ -190,7 +198,10 @@ ENTERPRISE: dict[str, Shape] = {
     "lines to compose": lines(name="e\u0301"),
     "lines with line breaks": lines(name="x\n" * 150),
     "lines of ampersands": lines(name="&" * 400, description="&" * 900),
+    "lines that fill the paper": lines(description="W " * 499 + "W"),
     "lines and invoices": invoices,
+    "invoices without anything": items("{}", "invoices"),
+    "companies without anything": items("{}", "non_parties"),
     "a long text": mark("x"),
     "a long text of accents": mark("e\u0301"),
     "a long text of wide blanks": mark("\u3000"),
@@ -199,20 +210,4 @@ ENTERPRISE: dict[str, Shape] = {
     "a long text of slash and n": mark("/n"),
     "a long text of references": mark("&amp;"),
     "no JSON": lambda size: b'{"a":"' + b"x" * size,
-}
-
-RECEIPT = f'<Receipt xmlns="{NAMESPACE}"><CertNo>C26MA9XYD0C20001</CertNo><Channel>1</Channel>@</Receipt>'
-
-
-def receipt(piece: str) -> Shape:
-    return lambda size: RECEIPT.replace("@", filled(piece, size)).encode()
-
-
-INBOUND: dict[str, Shape] = {
-    "notes": receipt("<Note>x</Note>"),
-    "replies": receipt("<CusRespData><RepType>1</RepType></CusRespData>"),
-    "replies in replies": receipt("<CusRespData>" * 20 + "</CusRespData>" * 20),
-    "receipts in a receipt": receipt("<Receipt/>"),
-    "nothing known": lambda size: f"<a>{filled('<b/>', size)}</a>".encode(),
-    "a long note": lambda size: RECEIPT.replace("@", f"<Note>{filled('x', size)}</Note>").encode(),
 }
