@@ -8,11 +8,12 @@ import itertools
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from adapters.codecs.customs_xml import CustomsXml
+from adapters.codecs.json_lines import Lines
 from adapters.codecs.xml import parse
 from adapters.codecs.xml_places import PlainPlaces, TreePlaces
 from gateway.core.faults import MAX_FAULTS
@@ -30,6 +31,9 @@ EACH = 16
 """Most work for one byte of a document."""
 ANSWER = 250_000
 """Most work for an answer with as many faults as there may be, and for what judging any document costs."""
+LOCATED = 3 * MAX_FAULTS
+"""Places looked for: of what the reading warns of, of what can't be printed, of broken rules."""
+LOCATE = {one.__code__ for one in (TreePlaces.of, TreePlaces.of_element, PlainPlaces.of, Lines.of)}
 LARGER = {"lines and invoices": 32, "lines that fill the paper": 32}
 """Shapes that have to be larger, before what is dear in them weighs more than the rest."""
 
@@ -42,13 +46,22 @@ def made_once() -> None:
         judged(JSON, ENTERPRISE[name](SMALL))
 
 
-def work(action: Callable[[], object]) -> int:
-    """Lines of Python that run, and calls of functions written in C, during an action."""
-    count = 0
+class Work(NamedTuple):
+    """What was done."""
 
-    def traced(_frame: FrameType, _event: str, _argument: Any) -> Any:
-        nonlocal count
+    steps: int
+    """Lines of Python that ran, and calls of functions written in C."""
+    places: int
+    """How many places were looked for in a document."""
+
+
+def work(action: Callable[[], object]) -> Work:
+    count = places = 0
+
+    def traced(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal count, places
         count += 1
+        places += event == "call" and frame.f_code in LOCATE
         return traced
 
     def profiled(_frame: FrameType, event: str, _argument: Any) -> None:
@@ -63,7 +76,7 @@ def work(action: Callable[[], object]) -> int:
     finally:
         sys.settrace(before[0])
         sys.setprofile(before[1])
-    return count
+    return Work(count, places)
 
 
 def grows_with_size(run: Callable[[bytes], object], shape: Shape, small: int = SMALL) -> None:
@@ -71,8 +84,9 @@ def grows_with_size(run: Callable[[bytes], object], shape: Shape, small: int = S
     run(documents[0])  # what is made once, is made
     done = [work(lambda: run(document)) for document in documents]  # noqa: B023
     for less, more in itertools.pairwise(done):
-        assert more <= STEP * less + SPARE, done
-    assert done[-1] <= EACH * len(documents[-1]) + ANSWER, (done, len(documents[-1]))
+        assert more.steps <= STEP * less.steps + SPARE, done
+    assert done[-1].steps <= EACH * len(documents[-1]) + ANSWER, (done, len(documents[-1]))
+    assert done[-1].places <= LOCATED, "faults are capped before they are located"
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
