@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,8 @@ GOOD = example(BENCHMARK).decode()
 LINE = "<Goods>" + GOOD.split("<Goods>")[1]
 BEFORE, AFTER = GOOD.split("<Goods>")[0], GOOD.rsplit("</Goods>")[-1]
 DECIMALS = ("PackQty", "GoodsQty", "GrossWt", "InvPrice", "InvValue", "FOBValue")
+WORDS = ("GoodsName", "GoodsNameE", "Producer", "ProducerTel", "GoodsDesc")
+UNITS = ("PackUnit", "GoodsUnitE", "GoodsUnit", "GoodsUnitRef", "SecdGoodsUnitRef")
 RCEP: dict[str, Any] = json.loads(example("RC-third-party.json"))
 
 
@@ -52,6 +54,11 @@ def elements(*names: str, text: str = "") -> str:
     return "".join(f"<{name}>{text}</{name}>" for name in names)
 
 
+def short(names: Sequence[str], text: str) -> str:
+    """A goods line that the schema takes, with little but this text in it."""
+    return f"<Goods>{elements(*names, text=text)}<PackType>1</PackType></Goods>"
+
+
 def late(size: int) -> bytes:
     """Every line is right, and what is wrong comes last."""
     return (BEFORE + filled(LINE, size) + AFTER).replace("Code>1</AplPromiseCode", "Code>2</AplPromiseCode").encode()
@@ -74,7 +81,7 @@ OFFICIAL: dict[str, Shape] = {
     "lines with a text too long": goods(LINE.replace("<HSCode>", "<HSCode>123456789012")),
     "lines with bad numbers": goods("<Goods>" + elements(*DECIMALS, text="x") + "</Goods>"),
     "lines with bad texts": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>\u2067")),
-    "lines with real line breaks": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>\n" + "x\n" * 150)),
+    "lines with real line breaks": goods(short(UNITS, "x\n" * 8)),
     "lines without anything": goods("<Goods></Goods>"),
     "lines of blanks": goods("<Goods>" + elements("HSCode", *DECIMALS, "PackType", text=" ") + "</Goods>"),
     "lines with xsi:nil": goods(LINE.replace("<HSCode>", '<HSCode xsi:nil="true">')),
@@ -82,9 +89,9 @@ OFFICIAL: dict[str, Shape] = {
     "lines with a wrong xsi:type": goods(LINE.replace("<Goods>", '<Goods xsi:type="zh">')),
     "lines of another namespace": goods(LINE.replace("<HSCode>", '<HSCode xmlns="">')),
     "lines with no rule kept": goods("<Goods><GoodsNameE>\u4e2d</GoodsNameE><PackType>3</PackType></Goods>"),
-    "lines nobody can print": goods("<Goods><GoodsNameE>\u0301x</GoodsNameE><PackType>1</PackType></Goods>"),
+    "lines nobody can print": goods(short(WORDS, "\u0301x")),
     "lines nobody can print, in every text": goods(re.sub(r">[A-Za-z][^<]*<", ">\u05d0<", LINE)),
-    "lines escaped twice": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>&amp;amp; ")),
+    "lines escaped twice": goods(short(WORDS, "&amp;amp;")),
     "lines to compose": goods(LINE.replace("<GoodsNameE>", "<GoodsNameE>e\u0301")),
     "companies without anything": lambda size: GOOD.replace(
         "<AplPromise>", f"<NonpartyCorpList>{filled('<NonpartyCorp/>', size)}</NonpartyCorpList><AplPromise>"
