@@ -30,11 +30,12 @@ NUMBER = "C26MA9XYD0C20001"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 FIELDS = list(HEAD.fields)
 OFTEN_COMPARED = 25
-"""xmlschema takes its time: each so manieth document is judged by it too."""
+"""xmlschema takes its time: each document of that many is judged by it too."""
 
 TEXTS = [
     *("", " ", "  ", "\u3000", "\xa0", "\u200b", "\ufeff", "\n", "/n", " /n ", "/n/n", "\r\n", "\t", "\r"),
-    *("x", "1", "0", "7", "00", "-0", "+1", "1.5", "1,5", "1e5", "9" * 25, "9" * 19 + ".12345", "0" * 5000 + "1"),
+    *("x", "1", "0", "7", "00", "-0", "+1", "1_0", "１", "\u30001", "1\xa0", "1.5", "1,5", "1e5", "1.", ".5", "."),
+    *("9" * 25, "9" * 19 + ".12345", "0" * 5000 + "1"),
     *("2026-02-30", "2026-11-02", "2026-13-01", "2026-11-02 08:00:00", "C", "RC", "Y", "N", "156", "USD", "NaN"),
     *("e\u0301", "\u0301", "/n\u0303", "A/n\u0303", "\u1112\u1161\u11ab", "\u212b", "\uf900", "한", "𠮷", "中\u3000文"),
     *("A & B", "&amp;", "&lt;b&gt;", "&#20013;", "<", ">", "]]>", "'\"", "\\", "/", "//nn", "/\nn", "W/nylon"),
@@ -277,5 +278,6 @@ def _same_as_xmlschema(raw: bytes) -> None:
         return
     schema = catalog()["certificate"]
     if schema.valid(root) != schema.explained.is_valid(root):
-        # xmlschema takes the wide blanks of Unicode for white space between elements, XML does not
-        assert {one.code for one in explain.faults(schema, root)} == {"XSD-CONTENT"}
+        # xmlschema takes the wide blanks of Unicode for white space, and reads numbers as Python does; XML does not
+        assert not schema.valid(root)
+        assert {one.code for one in explain.faults(schema, root)} <= {"XSD-CONTENT", "XSD-PATTERN"}

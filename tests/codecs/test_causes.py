@@ -247,6 +247,12 @@ def test_what_changes_the_direction_is_never_a_blank() -> None:
     assert told(json.dumps(FIELDS | {"marks": " \u202e"}).encode(), JSON) == [("TEXT-BIDI", "/marks")]
 
 
+@pytest.mark.parametrize("text", ["\u30001", "1\xa0", "1_0", "１", "٣", "1.0", "1e3", "0x1", "+", "1 2", "100000"])
+def test_a_number_that_only_python_would_read_is_no_number(text: str) -> None:
+    """The schema's verdict and its reason come from two libraries, which do not take the same for a number."""
+    assert told(with_text("GNo", text)) == [("XSD-PATTERN", "/Certificate/CertificateList/Goods[1]/GNo")]
+
+
 # ------------------------------------------------------------------ letters and accents
 
 WORDS = [
