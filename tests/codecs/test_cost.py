@@ -99,6 +99,7 @@ def test_enterprise_documents(name: str) -> None:
     grows_with_size(lambda body: judged(JSON, body), ENTERPRISE[name], SMALL * LARGER.get(name, 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "name"), [(XML, n) for n in OFFICIAL] + [(JSON, n) for n in ENTERPRISE])
 def test_at_the_limit(kind: str, name: str) -> None:
     """A document of the largest size has an answer too, with no more faults than one carries."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.codecs import fuzz
 
-QUICK = 1500
+QUICK = 800
 LONG = 60_000
 """Documents in a part of the long run: about a minute each on an idle core."""
 
