@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count, cycle, islice
+from itertools import chain, count, cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,16 +31,16 @@ from simulators.erp.enterprises import AGENT, Enterprise
 
 HOME = "127.0.0.2"
 """Where the attacker's connections come from."""
-PAUSE, REST = 0.3, 2.0
-"""Seconds between two documents, and between two attacks of the other kinds."""
+REST = 2.0
+"""Seconds between two attacks that need many of something."""
 PATIENCE = 10.0
 """Seconds it waits for an answer."""
 LAST = 60.0
 """Seconds in which the last attacks must have their answers, when nothing is down any more."""
 LINES = 100
 """Of a batch: more than its quota of a minute, twice."""
-BODIES, STRANGERS = 40, 300
-"""Connections with its key whose bodies never come, and without any key: more than it may have."""
+STREAMS, BODIES, STRANGERS = 8, 40, 300
+"""Streams, connections whose bodies never come, and connections without any key: more than it may have."""
 HELD = 2.0
 """Seconds that such connections are kept."""
 NO_ANSWER = (httpx.TransportError, OSError, TimeoutError, KafkaError)
@@ -50,14 +50,22 @@ class Attacker:
     """`open` it once the gateway is ready, `run` it during the storm, and let it try all once more when it is calm."""
 
     def __init__(
-        self, ground: Ground, keys: Mapping[str, str], ledger: Ledger[Hit], victims: Sequence[Enterprise], seed: int
+        self,
+        ground: Ground,
+        keys: Mapping[str, str],
+        ledger: Ledger[Hit],
+        victims: Sequence[Enterprise],
+        seed: int,
+        *,
+        rate: float,
     ) -> None:
-        """keys: those of its two clients, by name."""
+        """keys: those of its two clients, by name. rate: documents a second at most."""
         self._ground, self._keys, self._ledger, self._victims = ground, keys, ledger, victims
         self._random = Random(f"attacker/{seed}")  # noqa: S311 (a schedule, not a secret)
         year = f"{datetime.now(UTC).astimezone(SHANGHAI):%y}"
         self._year, self._documents = year, documents(seed, AGENT, victims, year)
         self._serials = count(1)
+        self._pause = 1 / rate
         limits = httpx.Limits(max_connections=16)
         transport = httpx.AsyncHTTPTransport(local_address=HOME, limits=limits, trust_env=False)
         self._http = httpx.AsyncClient(transport=transport, trust_env=False, timeout=PATIENCE)
@@ -87,11 +95,11 @@ class Attacker:
     async def once_more(self) -> None:
         """Each attack, now that nothing is down: each is answered, and none with a 503."""
         self._calm = True
-        for attack in (self._own, *self._pressing()):
-            await self._until(partial(self._try, attack))
         for way in self._ways():
             for sent in islice(self._documents, len(DOCUMENTS)):
                 await self._until(partial(self._try, partial(way, sent)))
+        for attack in (self._own, *self._pressing()):
+            await self._until(partial(self._try, attack))
         await self._until(self._answered)
 
     async def close(self) -> None:
@@ -107,7 +115,7 @@ class Attacker:
             if self._ending:
                 return
             await self._try(partial(way, sent))
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def _press(self) -> None:
         """What needs many of something."""
@@ -118,7 +126,7 @@ class Attacker:
             await asyncio.sleep(REST)
 
     def _pressing(self) -> tuple[Callable[[], Awaitable[None]], ...]:
-        return (self._look, self._flood, self._slow, self._nobody)
+        return (self._look, self._flood, self._streams, self._slow, self._nobody)
 
     def _ways(self) -> tuple[Callable[[Hostile], Awaitable[None]], ...]:
         others = (self._by_folder, self._by_bus) if self._ground.kafka else (self._by_folder,)
@@ -207,6 +215,37 @@ class Attacker:
         )
         for line in answer.content.splitlines():
             self._told(Attack.FLOOD, "batch", said(line).get("http", answer.status_code), line)
+
+    async def _streams(self) -> None:
+        """Of what happens to its own certificates, from the first on."""
+        answers = await asyncio.gather(*(self._stream() for _ in range(STREAMS)), return_exceptions=True)
+        seen = Counter(chain.from_iterable(answer for answer in answers if not isinstance(answer, BaseException)))
+        for (status, number), times in seen.items():
+            told = Hit(Attack.STREAM, "stream", status, number=number, calm=self._calm, times=times)
+            self._ledger.write(told)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def _stream(self) -> list[tuple[int, str]]:
+        """The status of the answer, with no number; and with the number of each certificate that it told of."""
+        end, told = time.monotonic() + HELD, [""]
+        # Not asyncio's timeout: a cancelled request can keep its place in the pool of connections for ever.
+        asked = self._http.stream(
+            "GET",
+            f"{self._door()}/v1/events",
+            params={"since": "0"},
+            headers=self._as(FLOODER),
+            timeout=httpx.Timeout(PATIENCE, read=HELD),
+        )
+        async with asked as answer:
+            with contextlib.suppress(httpx.TransportError):
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        told.append(said(line.removeprefix("data:").encode())["number"])
+                    if time.monotonic() > end:
+                        break
+        return [(answer.status_code, number) for number in dict.fromkeys(told)]
 
     async def _slow(self) -> None:
         head = f"Authorization: Bearer {self._keys[FLOODER]}\r\n"

@@ -14,6 +14,7 @@ from typing import Any
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.official import NAMESPACE
+from gateway.core.declaration import Amendment
 from simulators.erp.enterprises import Enterprise
 from simulators.erp.generator import declaration
 
@@ -29,17 +30,23 @@ class Attack(StrEnum):
     """What is tried."""
 
     COSTLY = "a document that costs"
+    BROKEN = "a document that no reader expects"
     NAME = "a declaration in another's name"
     EXPORTER = "a declaration for another exporter"
     NUMBER = "a declaration under another's number"
+    INVOICE = "an invoice under another's number"
+    REPLACED = "another's certificate replaced"
     PAPER = "another's certificate"
     FLOOD = "more than its quota"
+    STREAM = "more streams than its share"
     SLOW = "bodies that never come"
     NOBODY = "connections without a key"
     OWN = "a sound declaration of its own"
 
 
-DOCUMENTS = (Attack.COSTLY, Attack.NAME, Attack.EXPORTER, Attack.NUMBER)
+FOREIGN = (Attack.NAME, Attack.EXPORTER, Attack.NUMBER, Attack.INVOICE, Attack.REPLACED)
+"""A sound declaration each, but for what it takes of others."""
+DOCUMENTS = (Attack.COSTLY, Attack.BROKEN, *FOREIGN)
 """Attacks that are a document each."""
 
 
@@ -58,11 +65,15 @@ REFUSED = frozenset({422, 429})
 TAKEN = frozenset({200, 202, 429})
 RIGHT: Mapping[Attack, Right] = {
     Attack.COSTLY: Right(REFUSED | {413}),
+    Attack.BROKEN: Right(REFUSED | {415}),
     Attack.NAME: Right(REFUSED, frozenset({"OWNER-APPLICANT", "OWNER-EXPORTER"})),
     Attack.EXPORTER: Right(REFUSED, frozenset({"OWNER-EXPORTER"})),
     Attack.NUMBER: Right(REFUSED, frozenset({"COM-007"})),
+    Attack.INVOICE: Right(REFUSED, frozenset({"COM-110"})),
+    Attack.REPLACED: Right(REFUSED, frozenset({"COM-111"})),
     Attack.PAPER: Right(frozenset({404}), must=404),
     Attack.FLOOD: Right(TAKEN, must=429),
+    Attack.STREAM: Right(frozenset({200, 429}), must=429),
     Attack.SLOW: Right(frozenset({408, 429}), must=429),
     Attack.NOBODY: Right(frozenset({401, 408}), must=401),
     Attack.OWN: Right(TAKEN, must=202),
@@ -93,22 +104,32 @@ def documents(seed: int, attacker: Enterprise, victims: Sequence[Enterprise], ye
         name = f"{attack.name.lower()}-{serial:07d}"
         if attack is Attack.COSTLY:
             yield Hostile(attack, name, *costly(random))
+        elif attack is Attack.BROKEN:
+            yield Hostile(attack, name, *broken(random, attacker))
         else:
             yield Hostile(attack, name, *foreign(random, attack, attacker, random.choice(victims), year))
 
 
 def foreign(random: Random, attack: Attack, attacker: Enterprise, victim: Enterprise, year: str) -> tuple[str, bytes]:
     """(media type, declaration): the victim's, or the attacker's own with a number of the victim's."""
-    kind, serial = random.choice(("C", "RC")), random.randrange(100_000)
+    kind = "RC" if attack is Attack.INVOICE else random.choice(("C", "RC"))  # of these two, RC has a table of invoices
+    content = declaration(random, kind, attacker, random.randrange(100_000), size=1)
+    number = number_of(random, kind, victim, year)
     changes: dict[str, Any] = {"application_note": "SIM:return"}
-    if attack is Attack.NUMBER or random.random() < 0.5:
-        changes["number"] = number_of(random, kind, victim, year)
-    if attack is Attack.EXPORTER:
-        changes["applicant_code"] = attacker.code
-    owner = attacker if attack is Attack.NUMBER else victim
-    content = declaration(random, kind, owner, serial, size=1).model_copy(update=changes)
+    match attack:
+        case Attack.NUMBER:
+            changes["number"] = number
+        case Attack.INVOICE:
+            changes["invoices"] = (content.invoices[0].model_copy(update={"certificate_number": number}),)
+        case Attack.REPLACED:
+            changes |= {"certificate_status": "1", "amendment": Amendment(old_number=number, reason="WRONG PORT")}
+        case _:
+            content = declaration(random, kind, victim, random.randrange(100_000), size=1)
+            changes["number"] = number if random.random() < 0.5 else None
+            if attack is Attack.EXPORTER:
+                changes["applicant_code"] = attacker.code
     dialect = random.choice((XML, JSON))
-    return dialect.media_type, dialect.write(content)
+    return dialect.media_type, dialect.write(content.model_copy(update=changes))
 
 
 def number_of(random: Random, kind: str, victim: Enterprise, year: str) -> str:
@@ -129,12 +150,36 @@ def costly(random: Random) -> tuple[str, bytes]:
     shapes = (
         (XML, inside("<a>\u202e</a>", size)),
         (XML, inside("<Goods><GNo>x</GNo><a/></Goods>", size)),
-        (JSON, '{"x":' + "[" * 1000 + "]" * 1000 + ',"x":1}'),
         (JSON, '{"goods":[' + filled("{},", size) + "{}]}"),
         (JSON, '{"goods":' + "[" * size),
     )
     dialect, text = random.choice(shapes)
     return dialect.media_type, text.encode()
+
+
+def broken(random: Random, attacker: Enterprise) -> tuple[str, bytes]:
+    """(media type, document): a declaration of its own, sound but for the one thing."""
+    content = declaration(random, "C", attacker, random.randrange(100_000), size=1)
+    xml, json = XML.write(content), JSON.write(content)
+    blank = content.model_copy(update={"consignee": random.choice((" ", "\u3000", "\n"))})
+    field = random.choice((b"<ApplName", b"<Mark", b"<CertType", b"<GoodsDesc"))
+    typed = field + b' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="zh"'
+    bomb = (
+        b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><Certificate>&b;</Certificate>'
+    )
+    shapes = (
+        (XML.media_type, xml.replace(field, typed, 1)),
+        (XML.media_type, xml[: random.randrange(len(xml) // 2)]),
+        (XML.media_type, bomb),
+        (XML.media_type, xml.replace(attacker.name_zh.encode(), attacker.name_zh.encode("gbk"))),
+        (XML.media_type, XML.write(blank)),
+        (JSON.media_type, JSON.write(blank)),
+        (JSON.media_type, json[: random.randrange(len(json) // 2)]),
+        (JSON.media_type, b'{"x":' + b"[" * 1000 + b"]" * 1000 + b',"x":1}'),
+        (JSON.media_type, json.replace(b'"C"', b"NaN", 1)),
+        ("text/csv", b"exporter,number\n"),
+    )
+    return random.choice(shapes)
 
 
 def inside(piece: str, size: int) -> str:

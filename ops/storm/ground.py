@@ -40,7 +40,7 @@ THIEF, FLOODER = "thief", "flooder"
 """The attacker's clients."""
 QUOTAS: Mapping[str, Mapping[str, int | None]] = {
     THIEF: {"declarations_per_minute": None, "declarations_per_day": None, "bytes_per_day": None},
-    FLOODER: {"declarations_per_minute": 30, "connections": 20},
+    FLOODER: {"declarations_per_minute": 30, "connections": 20, "streams": 4},
 }
 """What they may do: one is to be told what is wrong with each document, the other that it sends too many."""
 DATABASE = 16 << 10

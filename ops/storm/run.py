@@ -46,6 +46,8 @@ class Plan:
     """Share of declarations that go the whole way to paper."""
     rate: float = 0.0
     """Declarations a second at most; 0: as they go."""
+    attacks: float = 3.0
+    """Documents a second that the attacker sends at most: a machine with one core has other things to do too."""
     window: int = 400
     """Certificates on their way at most: what stands open when the last fault strikes must be done in time."""
     ready: float = 5.0
@@ -144,7 +146,7 @@ class Storm:
             ends=self._ends(evidence),
         )
         hits = Ledger(ground.folder / "attacker.jsonl", Hit)
-        attacker = Attacker(ground, await ground.let_in(), hits, enterprises, plan.seed)
+        attacker = Attacker(ground, await ground.let_in(), hits, enterprises, plan.seed, rate=plan.attacks)
         try:
             await attacker.open()
             async with asyncio.TaskGroup() as group:  # a load or a supervisor that breaks ends the storm

@@ -213,6 +213,10 @@ DOCTORED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         "I16",
         lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.FLOOD, "batch", 202, number=number(3))]),
     ),
+    "a stream told of others": (
+        "I16",
+        lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.STREAM, "stream", 200, number=number(3))]),
+    ),
     "a certificate with a number of another organisation": (
         "I16",
         lambda e: replace(
