@@ -221,7 +221,7 @@ class Attacker:
         answers = await asyncio.gather(*(self._stream() for _ in range(STREAMS)), return_exceptions=True)
         seen = Counter(chain.from_iterable(answer for answer in answers if not isinstance(answer, BaseException)))
         for (status, number), times in seen.items():
-            told = Hit(Attack.STREAM, "stream", status, number=number, calm=self._calm, times=times)
+            told = Hit(Attack.STREAM, "stream", status, number=number, calm=self._calm, times=0 if number else times)
             self._ledger.write(told)
         for answer in answers:
             if isinstance(answer, BaseException):

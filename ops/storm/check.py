@@ -94,6 +94,7 @@ class Hit:
     calm: bool = False
     """Nothing was down any more."""
     times: int = 1
+    """How many answers; 0: it is what one of them told."""
 
 
 class Series(NamedTuple):
