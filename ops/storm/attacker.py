@@ -35,7 +35,7 @@ REST = 2.0
 """Seconds between two attacks that need many of something."""
 PATIENCE = 10.0
 """Seconds it waits for an answer."""
-LAST = 60.0
+LAST = 120.0
 """Seconds in which the last attacks must have their answers, when nothing is down any more."""
 LINES = 100
 """Of a batch: more than its quota of a minute, twice."""
@@ -218,7 +218,8 @@ class Attacker:
 
     async def _streams(self) -> None:
         """Of what happens to its own certificates, from the first on."""
-        answers = await asyncio.gather(*(self._stream() for _ in range(STREAMS)), return_exceptions=True)
+        door = self._door()  # streams are counted in each process
+        answers = await asyncio.gather(*(self._stream(door) for _ in range(STREAMS)), return_exceptions=True)
         seen = Counter(chain.from_iterable(answer for answer in answers if not isinstance(answer, BaseException)))
         for (status, number), times in seen.items():
             told = Hit(Attack.STREAM, "stream", status, number=number, calm=self._calm, times=0 if number else times)
@@ -227,13 +228,13 @@ class Attacker:
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def _stream(self) -> list[tuple[int, str]]:
+    async def _stream(self, door: str) -> list[tuple[int, str]]:
         """The status of the answer, with no number; and with the number of each certificate that it told of."""
         end, told = time.monotonic() + HELD, [""]
         # Not asyncio's timeout: a cancelled request can keep its place in the pool of connections for ever.
         asked = self._http.stream(
             "GET",
-            f"{self._door()}/v1/events",
+            f"{door}/v1/events",
             params={"since": "0"},
             headers=self._as(FLOODER),
             timeout=httpx.Timeout(PATIENCE, read=HELD),
@@ -242,7 +243,7 @@ class Attacker:
             with contextlib.suppress(httpx.TransportError):
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
-                        told.append(said(line.removeprefix("data:").encode())["number"])
+                        told.append(str(said(line.removeprefix("data:").encode()).get("number") or ""))
                     if time.monotonic() > end:
                         break
         return [(answer.status_code, number) for number in dict.fromkeys(told)]
