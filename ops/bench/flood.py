@@ -6,7 +6,9 @@ turn, without quotas. `bulk` has the documents.
 
 import http.client
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from time import perf_counter, sleep
 from typing import TypeAlias
@@ -21,7 +23,9 @@ from ops.bench.intake import Wrong, free_port
 
 CONNECTIONS = 32
 EACH = 1 / 25
+"""Seconds between two declarations of the other."""
 ASKED = 1 / 20
+"""Seconds between two questions whether it is alive."""
 GOOD = 2000
 """Good documents of a flood, again and again: fewer than their enterprise has numbers in a year."""
 TIMES = 2.0
