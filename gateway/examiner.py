@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 import structlog
 
+from gateway import logs
 from gateway.core.faults import Fault, Refused
 from gateway.core.quotas import Limits
 from gateway.runtime.examining import MAX_BYTES, Examiner
@@ -178,6 +179,7 @@ def main() -> None:
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logs.configure()
     examiner = new_examiner(int(sys.argv[1]))
     into, out = sys.stdin.buffer, sys.stdout.buffer
     while head := _read(into):
@@ -224,6 +226,7 @@ def answer(examiner: Examiner, submission: Submission) -> bytes:
     except Refused as refusal:
         return _refused("refused", refusal, None)
     except Exception as error:
+        log.error("examiner.broke", client=submission.client.id, exc_info=error)
         return orjson.dumps({"broke": type(error).__name__})
     content = examined._asdict()
     del content["submission"]
