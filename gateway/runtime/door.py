@@ -150,6 +150,9 @@ class Door:
         self._failed(waiting.submission.channel, error)
         try:
             kept = await self._keep(waiting.submission, error)
+        except asyncio.CancelledError:
+            self._fail([waiting], Unavailable("the door is closing"))
+            raise
         except Exception as trouble:
             if not waiting.answer.done():
                 waiting.answer.set_exception(trouble)
@@ -170,6 +173,8 @@ class Door:
                     await self._arrived.wait()
         finally:
             self._closed = True
+            for task in self._tasks:
+                task.cancel()
             self._fail([*batch, *self._waiting.clear()], Unavailable("the door is closing"))
 
     async def _answer(self, batch: list[_Waiting]) -> None:
