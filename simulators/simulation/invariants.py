@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from adapters.bus.kafka_claims import CLAIM
-from adapters.inbound.bus import INTERNAL
+from gateway.core.admission import Verdict
 from gateway.core.audit import GENESIS, event_hash
 from gateway.core.certificate import LOST_RACE, apply
 from gateway.core.decision import Event, EventKind
@@ -138,7 +138,7 @@ def answered_on_the_bus(scene: Scene) -> Iterator[str]:
             if (partition, offset) not in told and offset < last.get(partition, 0):
                 yield f"{client.id}: record {offset} of partition {partition} was answered after {last[partition]}"
             last[partition] = max(offset, last.get(partition, 0))
-            if answer.headers["origin_status"] == INTERNAL:
+            if answer.headers["origin_status"] == Verdict.INTERNAL:
                 told[partition, offset]  # it was answered
             else:
                 told[partition, offset].add(answer.body)

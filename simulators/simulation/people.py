@@ -18,8 +18,9 @@ from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
 from gateway.core.state import Certificate, PrintState, Review
 from gateway.ports import Unavailable
 from gateway.runtime import dead_letters
-from gateway.runtime.answers import Answer
+from gateway.runtime.answers import ON_FILE, Answer
 from gateway.runtime.door import Client, Submission
+from gateway.runtime.kept import client_of, submission
 from gateway.runtime.turn import NotHandled
 from gateway.storage import Collision, DeadLetter
 from simulators.simulation.bus_way import Producer
@@ -135,6 +136,8 @@ class People:
             answer: Answer = await process.parts["door"].submit(
                 Submission(client, "application/json", body, "http", key)
             )
+            if answer.verdict is Verdict.INTERNAL:  # the ERP's people hear when it is mended, and send it again
+                raise Unavailable("it broke the door")
             return answer
 
         return await self.insist(work)
@@ -204,9 +207,20 @@ class People:
             if letter.code == OURS or letter.attempts == 1:
                 self._world.faults.count(Fault.DEAD_REPLAYED)
                 self._world.note("operator sends again", letter.id)
-                again = dead_letters.again(letter)
-                await self.insist(lambda process, again=again: process.parts["bus"].publish([again]))  # type: ignore[misc]
+                await self._again(letter)
             self.books.decided.add(letter.id)
+
+    async def _again(self, letter: DeadLetter) -> None:
+        """As `origin dlt replay` does: by the door where it came by the door, else by the bus."""
+        owner = client_of(letter)
+        if owner is None:
+            again = dead_letters.again(letter)
+            await self.insist(lambda process: process.parts["bus"].publish([again]))
+            return
+        sent = submission(letter, next(client for client in CLIENTS if client.id == owner))
+        answer = await self.insist(lambda process: process.parts["door"].submit(sent))
+        if answer.verdict not in ON_FILE:
+            self.books.wrong.append(f"dead letter {letter.id} was answered {answer.verdict} by the mended door")
 
     async def mend(self) -> None:
         """Our bugs are mended; what was parked is handled again, and dead letters are decided about."""
