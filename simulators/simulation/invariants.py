@@ -27,7 +27,7 @@ from gateway.storage import Stored, Timer
 from simulators.simulation.bus import SimulatedLog
 from simulators.simulation.bus_way import answered, answers, submitted
 from simulators.simulation.customs import APPROVED, RETURNED
-from simulators.simulation.people import CLIENTS, Books
+from simulators.simulation.people import CLIENTS, OTHER, Books
 from simulators.simulation.roles import House, hash_of
 
 PRINTED = {"confirmed", "misprinted"}
@@ -185,6 +185,8 @@ def one_number(scene: Scene) -> Iterator[str]:
             yield f"{invoice} reached customs under {len(known)} numbers"
     tables = scene.house.database.tables
     for series, last in tables.series.items():
+        if series.organisation == OTHER[8:17]:
+            yield f"numbers of {OTHER} were drawn, which declared nothing"
         for serial in range(1, last + 1):
             scene.checked["I2"] += 1
             if series.number(serial) not in tables.numbers:

@@ -31,6 +31,8 @@ from simulators.simulation.world import Lost, Process, World
 
 T = TypeVar("T")
 ENTERPRISE = "91330299MA9XYD0C2A"
+OTHER = "91320599MA9HTQ7K6J"
+"""An enterprise that has no client here; nobody has leave to declare for it."""
 CLIENTS = (Client("erp-1", ENTERPRISE), Client("erp-2", ENTERPRISE, prefix="A", prints_itself=False))
 DRAFTS, TWICE, AT_ONCE, OWN_NUMBERS, FOLDERS, ON_BUS = 0.15, 0.2, 0.2, 0.15, 0.3, 0.3
 """Shares of declarations that start as a draft, are sent again later, are sent twice at once, bring a number, come
@@ -127,6 +129,18 @@ class People:
         self.books.busy -= 1
         await self._follow(promise)
 
+    async def trespass(self, serial: int) -> None:
+        """A client tries for another enterprise, or under its number: refused, whatever happens meanwhile."""
+        self.books.busy += 1
+        dice = self._world.dice
+        changes = dice.choice(({"exporter_code": OTHER}, {"number": f"C26{OTHER[8:17]}{serial:04d}"}))
+        body = orjson.dumps(_example() | {"reference": f"SO-{serial}"} | changes)
+        answer = await self._submit(serial, dice.choice(CLIENTS), body, f"trespass-{serial}")
+        self._world.faults.count(Fault.TRESPASS)
+        if answer.verdict is not Verdict.REFUSED:
+            self.books.wrong.append(f"{changes} of another enterprise was answered {answer.verdict}")
+        self.books.busy -= 1
+
     async def _submit(self, serial: int, client: Client, body: bytes, key: str | None) -> Answer:
         """By HTTP, or by the bus: the door is the same."""
         if self._world.dice.random() < ON_BUS:
@@ -219,7 +233,7 @@ class People:
             return
         sent = submission(letter, next(client for client in CLIENTS if client.id == owner))
         answer = await self.insist(lambda process: process.parts["door"].submit(sent))
-        if answer.verdict not in ON_FILE:
+        if answer.verdict not in ((Verdict.REFUSED,) if OTHER[8:17].encode() in sent.body else ON_FILE):
             self.books.wrong.append(f"dead letter {letter.id} was answered {answer.verdict} by the mended door")
 
     async def mend(self) -> None:
