@@ -23,7 +23,7 @@ from adapters.codecs.xml import parse
 from gateway.core.faults import Refused
 from gateway.ports import Place, Reading
 from tests.codecs.documents import example, full_certificate, text_of
-from tests.codecs.judging import judged
+from tests.codecs.judging import judged, judged_at_once
 
 XML, JSON = CustomsXml(), EnterpriseJson()
 NUMBER = "C26MA9XYD0C20001"
@@ -217,7 +217,7 @@ def hold_official(raw: bytes, compare: bool) -> bool:
         _hold_accepted("application/xml", raw, XML.read(raw))
     else:
         assert b":type" in raw or "XSD-INVALID" not in {code for code, *_ in said}, "our own reading saw it"
-        judged("application/xml", raw)
+        _hold_judged("application/xml", raw)
     if compare:
         _same_as_xmlschema(raw)
     return accepted
@@ -235,7 +235,7 @@ def hold_enterprise(raw: bytes, compare: bool) -> bool:
         json.loads(raw, object_pairs_hook=_once)
         _hold_accepted("application/json", raw, JSON.read(raw))
     else:
-        judged("application/json", raw)
+        _hold_judged("application/json", raw)
     if isinstance(content, dict) and (accepted or not {code for code, *_ in said} & {"JSON-DUPLICATE", "JSON-DEPTH"}):
         locate = JSON.read(raw).locate if accepted else _nowhere
         closely = verdict(partial(JSON.read_closely, content, locate))
@@ -256,8 +256,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _hold_judged(kind: str, raw: bytes) -> None:
+    whole, at_once = judged(kind, raw), judged_at_once(kind, raw)
+    assert at_once in (None, whole)
+
+
 def _hold_accepted(kind: str, raw: bytes, reading: Reading) -> None:
-    judged(kind, raw)
+    _hold_judged(kind, raw)
     fields = reading.fields
     # as the turn makes the official message
     invoices = tuple({**invoice, "certificate_number": NUMBER} for invoice in fields.get("invoices", ()))

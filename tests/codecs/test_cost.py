@@ -17,7 +17,8 @@ from adapters.codecs.json_lines import Lines
 from adapters.codecs.xml import parse
 from adapters.codecs.xml_places import PlainPlaces, TreePlaces
 from gateway.core.faults import MAX_FAULTS
-from tests.codecs.judging import judged
+from gateway.runtime.examining import SMALL as AT_ONCE
+from tests.codecs.judging import judged, judged_at_once
 from tests.codecs.shapes import ENTERPRISE, JSON, OFFICIAL, XML, Shape
 
 LIMIT = 1 << 20
@@ -31,6 +32,8 @@ EACH = 16
 """Most work for one byte of a document."""
 ANSWER = 250_000
 """Most work for an answer with as many faults as there may be, and for what judging any document costs."""
+ON_THE_LOOP = 150_000
+"""Most work for a document that the event loop judges itself: some 10 ms."""
 LOCATED = 3 * MAX_FAULTS
 """Places looked for: of what the reading warns of, of what can't be printed, of broken rules."""
 LOCATE = {one.__code__ for one in (TreePlaces.of, TreePlaces.of_element, PlainPlaces.of, Lines.of)}
@@ -99,8 +102,18 @@ def test_enterprise_documents(name: str) -> None:
     grows_with_size(lambda body: judged(JSON, body), ENTERPRISE[name], SMALL * LARGER.get(name, 1))
 
 
+EVERY = [*((XML, name) for name in OFFICIAL), *((JSON, name) for name in ENTERPRISE)]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_what_the_event_loop_judges_itself_costs_little(kind: str, name: str) -> None:
+    body = (OFFICIAL if kind == XML else ENTERPRISE)[name](AT_ONCE - (6 << 10))
+    assert len(body) <= AT_ONCE
+    assert work(lambda: judged_at_once(kind, body)).steps <= ON_THE_LOOP
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("kind", "name"), [(XML, n) for n in OFFICIAL] + [(JSON, n) for n in ENTERPRISE])
+@pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_at_the_limit(kind: str, name: str) -> None:
     """A document of the largest size has an answer too, with no more faults than one carries."""
     shape = (OFFICIAL if kind == XML else ENTERPRISE)[name]
