@@ -7,7 +7,7 @@ import pytest
 from tests.codecs import fuzz
 
 QUICK = 800
-LONG = 60_000
+LONG = 25_000
 """Documents in a part of the long run: about a minute each on an idle core."""
 
 Make = Callable[[str], bytes]

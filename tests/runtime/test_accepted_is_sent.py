@@ -23,7 +23,7 @@ DRAFT = "0"
 """ApplyType of what is kept until its enterprise applies with it."""
 SOME = 400
 MANY = 20_000
-"""Documents of the long run: some two minutes of each dialect on an idle core."""
+"""Documents of the long run: a minute or two of each dialect on an idle core."""
 
 
 async def sent(media_type: str, body: bytes) -> bool:
