@@ -13,6 +13,8 @@ _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 _XS: Final = "{http://www.w3.org/2001/XMLSchema}"
 _OF_TEXTS: Final = frozenset(f"{_XS}{name}" for name in ("minLength", "maxLength", "pattern", "enumeration"))
 _LEADING_ZEROS: Final = re.compile(r"^([ \t\r\n]*[+-]?)0+(?=[0-9])")
+_NUMBER: Final = re.compile(r"[ \t\r\n]*[+-]?[0-9.]*[ \t\r\n]*")
+"""A number has these signs only. Python, whom xmlschema asks, also takes wide digits, wide blanks and underscores."""
 
 _Component: TypeAlias = Any
 """A component of xmlschema (element or type declaration), whose own types are looser than what our schemas use."""
@@ -99,8 +101,11 @@ def _fits(kind: _Component) -> Callable[[str], bool]:
     """xmlschema takes its time; of a text with a pattern the pattern alone is asked."""
     facets = getattr(kind, "facets", {})
     if not facets or not facets.keys() <= _OF_TEXTS:
+        is_number = any(one.is_decimal() for one in getattr(kind, "member_types", (kind,)))
         # Zeros before a number count for nothing, and Python converts no number of thousands of digits.
-        return lambda text: bool(kind.is_valid(_LEADING_ZEROS.sub(r"\1", text)))
+        return lambda text: bool(
+            (not is_number or _NUMBER.fullmatch(text)) and kind.is_valid(_LEADING_ZEROS.sub(r"\1", text))
+        )
     patterns = tuple(kind.patterns.patterns) if kind.patterns is not None else ()
     values = None if kind.enumeration is None else frozenset(kind.enumeration)
     return lambda text: (values is None or text in values) and all(one.match(text) for one in patterns)

@@ -6,7 +6,6 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from lxml import etree
 
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.official import NAMESPACE
@@ -19,7 +18,6 @@ from simulators.erp.generator import declaration
 from tests.codecs.documents import BENCHMARK, full_certificate, text_of
 from tests.codecs.documents import example as packaged
 from tests.codecs.strategies import DECLARATIONS
-from tests.codecs.test_lossless import MUTATIONS, TEXTS, mutated
 
 XML = CustomsXml()
 SLOW = settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
@@ -81,12 +79,6 @@ def test_one_element_a_line_is_plain() -> None:
 @SLOW
 def test_both_ways_come_to_the_same_fields(content: Declaration) -> None:
     agree(XML.write(content))
-
-
-@given(MUTATIONS, TEXTS)
-@OFTEN
-def test_a_damaged_tree_has_the_same_verdict_both_ways(changes: list[tuple[str, int]], text: str) -> None:
-    agree(etree.tostring(mutated(changes, text), encoding="UTF-8"))
 
 
 @given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from(["", *PIECES]), st.integers(0, 10_000))
