@@ -93,10 +93,12 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = 
     Console().print(table)
 
 
-def when(moment: str) -> str:
-    """A time of the gateway in the reader's own zone, to the second."""
+def when(moment: str | None) -> str:
+    """A time of the gateway in the reader's own zone, to the second; none: nothing."""
     from datetime import datetime
 
+    if moment is None:
+        return ""
     at = datetime.fromisoformat(moment)
     with suppress(OverflowError):  # at either end of time: another zone's calendar has no such day
         at = at.astimezone()
@@ -106,6 +108,16 @@ def when(moment: str) -> str:
 def facts(data: Mapping[str, Any]) -> str:
     """The data of an event on one line; long hashes are cut."""
     return "  ".join(f"{name}={str(value)[:40]}" for name, value in data.items() if value not in (None, "", {}))
+
+
+def login() -> str | None:
+    """The user's login name; None where he has none, as in some containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 # ---------------------------------------------------------------- to the gateway and back

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Requests on their way at the same time: the gateway commits them together."""
 TRIES = 6
+LONGEST = {503: 10.0, 429: 60.0}
+"""Status that means not now -> seconds waited at most before the next try."""
+LATEST = 60.0
+"""Who should come back later than in so many seconds is told."""
 TYPES = {".xml": "application/xml", ".json": "application/json", ".ndjson": "application/x-ndjson"}
 
 
@@ -62,7 +66,7 @@ class Verdict:
     @property
     def status(self) -> str:
         """One word."""
-        words = {202: "accepted", 200: "duplicate", 409: "conflict", 422: "refused"}
+        words = {202: "accepted", 200: "duplicate", 409: "conflict", 422: "refused", 429: "later"}
         return words.get(self.http, f"http {self.http}")
 
     @property
@@ -127,15 +131,16 @@ async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: 
 
 
 async def _declare_one(client: "httpx.AsyncClient", file: Path, content: bytes) -> list[Verdict]:
-    """One request; again, a few times, while the gateway says not now."""
+    """One request; again, a few times, while the gateway says not now, or that this client has its quota."""
     kind = TYPES.get(file.suffix.lower())
     if kind is None:
         kind = TYPES[".json"] if content.lstrip()[:1] == b"{" else TYPES[".xml"]
     for attempt in range(TRIES):
         answer = await client.post("/v1/declarations", content=content, headers={"content-type": kind})
-        if answer.status_code != 503:
+        later = float(answer.headers.get("retry-after", "1"))
+        if answer.status_code not in LONGEST or attempt == TRIES - 1 or later > LATEST:
             break
-        await asyncio.sleep(min(float(answer.headers.get("retry-after", "1")), 10.0) if attempt < TRIES - 1 else 0)
+        await asyncio.sleep(min(later, LONGEST[answer.status_code]))
     return _verdicts(str(file), answer)
 
 

@@ -2,19 +2,23 @@
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from unicodedata import category
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import orjson
 from stdnum.cn import uscc
 
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import Kept, PostgresDeadLetters
+from adapters.store.leaves import Leaves
+from adapters.store.quotas import PostgresQuotas
 from adapters.store.vault import Vault
+from gateway.core.messages import LetterMended
 from gateway.operations import (
     ClientItem,
     DeadItem,
@@ -22,16 +26,20 @@ from gateway.operations import (
     DeadState,
     Finding,
     ImageFacts,
+    LeaveItem,
     MarkItem,
     NewClient,
     ParkedItem,
     ParkedMessage,
+    QuotaChanges,
+    QuotaItem,
     Refusal,
     Ruling,
 )
-from gateway.ports import Bus, Clock, UnknownTopic
+from gateway.ports import Bus, Clock, Inlet, Message, UnknownTopic
 from gateway.runtime import dead_letters
-from gateway.runtime.turn import Turn
+from gateway.runtime.inputs import FROM_STRANGERS, read_all
+from gateway.runtime.turn import NotHandled, Turn
 from gateway.storage import Parked, Store
 from renderers.layout import RenderRefused
 from renderers.sign import Signer
@@ -52,6 +60,8 @@ class Desk:
     def __init__(
         self,
         clients: Clients,
+        leaves: Leaves,
+        quotas: PostgresQuotas,
         vault: Vault,
         store: Store,
         turn: Turn,
@@ -59,10 +69,13 @@ class Desk:
         examine: Callable[[], Awaitable[Sequence[Finding]]],
         dead: PostgresDeadLetters,
         bus: Bus,
+        inlet: Inlet,
         end: Callable[[], None],
     ) -> None:
         """`end` asks this process for its end."""
         self._clients = clients
+        self._leaves = leaves
+        self._quotas = quotas
         self._vault = vault
         self._store = store
         self._turn = turn
@@ -70,29 +83,65 @@ class Desk:
         self._examine = examine
         self._dead = dead
         self._bus = bus
+        self._inlet = inlet
         self._end = end
         self._enrolling = ThreadPoolExecutor(1, "enrolling")
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
+    async def client_add(
+        self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool, by: str
+    ) -> NewClient:
         """A new client with its key."""
-        return await self._clients.add(name, enterprise, prefix, prints_itself, bus)
+        return await self._clients.add(name, enterprise, prefix, prints_itself, bus, by)
 
-    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+    async def client_bus(self, name: str, wanted: bool, by: str) -> ClientItem:
         """Its topics are read, or not any more."""
-        return await self._clients.bus(name, wanted)
+        return await self._clients.bus(name, wanted, by)
 
     async def client_list(self) -> Sequence[ClientItem]:
         """Every client."""
         return await self._clients.list()
 
-    async def client_revoke(self, name: str) -> ClientItem:
+    async def client_revoke(self, name: str, by: str) -> ClientItem:
         """Its key opens nothing any more."""
-        return await self._clients.revoke(name)
+        return await self._clients.revoke(name, by)
+
+    async def leave_list(self, client: str | None, proposed: bool) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise."""
+        return await self._leaves.list(client, proposed)
+
+    async def leave_grant(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """The client may declare for the exporter."""
+        given = await self._leaves.grant(client, exporter, by)
+        self._clients.forget()
+        return given
+
+    async def leave_revoke(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """It may not any more."""
+        over = await self._leaves.revoke(client, exporter, by)
+        self._clients.forget()
+        return over
+
+    async def leave_accept(self, client: str | None, by: str) -> Sequence[LeaveItem]:
+        """Yes to every proposal."""
+        given = await self._leaves.accept(client, by)
+        self._clients.forget()
+        return given
+
+    async def quota_show(self, client: str) -> Sequence[QuotaItem]:
+        """Each quota of a client."""
+        return await self._quotas.show(client, self._clock.now())
+
+    async def quota_set(self, client: str, changes: QuotaChanges, by: str) -> Sequence[QuotaItem]:
+        """Change some."""
+        set_now = await self._quotas.set(client, changes, by, self._clock.now())
+        self._clients.forget()
+        return set_now
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
         """Check the picture, keep the rewritten one, encrypted, as the enterprise's default."""
         enterprise, name, now = _enterprise(facts.enterprise), _name(facts.name), self._clock.now()
-        start, end = facts.valid_from or now, facts.valid_to or now + VALID_FOR
+        # A file's time has whole seconds: what is enrolled now must be good for a print that is asked for at once.
+        start, end = facts.valid_from or now.replace(microsecond=0), facts.valid_to or now + VALID_FOR
         _period(start, end)
         try:
             png, known = await self._aside(_enrolled, image, facts)
@@ -152,18 +201,63 @@ class Desk:
         """One dead letter, whole."""
         kept = await self._found(identity)
         body = base64.b64encode(kept.letter.body).decode()
-        return DeadMessage(**dict(_dead(kept)), key=kept.letter.key, headers=kept.letter.headers, body=body)
+        mended = None if kept.mended is None else base64.b64encode(kept.mended).decode()
+        known = dict(_dead(kept))
+        return DeadMessage(**known, key=kept.letter.key, headers=kept.letter.headers, body=body, mended=mended)
 
-    async def dead_replay(self, identity: UUID, ruling: Ruling) -> DeadItem:
+    async def dead_replay(self, identity: UUID, ruling: Ruling, mended: bytes | None = None) -> DeadItem:
         """Published first, then written down: a crash in between publishes it twice, which is in effect once."""
         kept = await self._found(identity)
         if kept.state != "waiting":
             raise _decided()
+        messages = [dead_letters.again(kept.letter)] if mended is None else await self._mended(kept, mended, ruling)
         try:
-            await self._bus.publish([dead_letters.again(kept.letter)])
+            await self._bus.publish(messages)
         except UnknownTopic:
             raise Refusal("DLT-TOPIC", "Its topic is not there any more.", "Declare it, or discard this.") from None
-        return await self._decide(identity, "replayed", ruling)
+        return await self._decide(identity, "replayed", ruling, mended)
+
+    async def _mended(self, kept: Kept, mended: bytes, ruling: Ruling) -> list[Message]:
+        """What is to be read instead; the certificates that it is about are told who says so, and why. Raises Refusal
+        where it is not about what the letter was about, or can't be read either."""
+        letter = kept.letter
+        if letter.topic not in FROM_STRANGERS:
+            raise Refusal(
+                "DLT-NOT-CUSTOMS", "Only what customs sent can be mended.", "Have the sender mend it and send it again."
+            )
+        record = letter.record(mended)
+        read = await read_all([record], self._inlet)
+        for item in read:
+            if item.poison or item.unreadable:
+                why = str(item.poison or item.unreadable)
+                raise Refusal("DLT-BODY", f"The mended bytes can't be read either: {why}.", "Mend them, and try again.")
+        numbers = {item.number for item in read}
+        if (named := self._inlet.about(letter.record(letter.body))) and numbers != {named}:
+            raise Refusal(
+                "DLT-OTHER",
+                "The mended bytes are about another certificate than the dead letter.",
+                "What is about another certificate must come from customs.",
+            )
+        async with self._store.turn() as transaction:
+            loaded = await transaction.load([], [], sorted(numbers))
+        was, now = (hashlib.sha256(body).hexdigest() for body in (letter.body, mended))
+        for certificate in loaded.numbers.values():
+            told = LetterMended(
+                message_id=uuid5(letter.id, f"{certificate}/{now}"),
+                certificate_id=certificate,
+                letter=letter.id,
+                was_sha256=was,
+                mended_sha256=now,
+                by=ruling.by,
+                reason=ruling.reason,
+            )
+            try:
+                await self._turn.command(told)
+            except NotHandled:
+                raise Refusal(
+                    "DLT-PARKED", "The certificate waits behind a parked message.", "origin parked replay, then this."
+                ) from None
+        return [dead_letters.again(letter)._replace(key=min(numbers), body=mended)]
 
     async def dead_discard(self, identity: UUID, ruling: Ruling) -> DeadItem:
         """The row stays, with the reason."""
@@ -176,8 +270,8 @@ class Desk:
             raise Refusal("DLT-UNKNOWN", "There is no such dead letter.", "See origin dlt list.")
         return kept
 
-    async def _decide(self, identity: UUID, state: DeadState, ruling: Ruling) -> DeadItem:
-        kept = await self._dead.decide(identity, state, ruling.by, ruling.reason, self._clock.now())
+    async def _decide(self, identity: UUID, state: DeadState, ruling: Ruling, mended: bytes | None = None) -> DeadItem:
+        kept = await self._dead.decide(identity, state, ruling.by, ruling.reason, self._clock.now(), mended)
         if kept is None:
             raise _decided()
         return _dead(kept)
@@ -257,6 +351,7 @@ def _dead(kept: Kept) -> DeadItem:
         decided_at=kept.decided_at,
         decided_by=kept.decided_by,
         reason=kept.reason,
+        was_mended=kept.was_mended,
     )
 
 

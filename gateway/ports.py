@@ -145,6 +145,15 @@ class Blob:
 class Inlet(Protocol):
     """Reads a record of any topic the turn listens to."""
 
+    def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
+        """The records in one, and the bytes to store besides: customs may write several receipts into one document.
+        Raises Unreadable."""
+        ...
+
+    def about(self, record: Record) -> str:
+        """The certificate number in a record that can't be read, where it names one; "": nobody knows."""
+        ...
+
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """The message, and the bytes to store with it. Raises Unreadable."""
         ...

@@ -21,6 +21,7 @@ from gateway.core.messages import RenderJob, RenderResult
 from gateway.operations import Refusal
 from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record, Unavailable
 from gateway.runtime.dead_letters import DeadLetters, Opener
+from gateway.runtime.inputs import LARGE
 from gateway.runtime.observer import Observer
 from gateway.storage import Collision
 from renderers import layout_xml
@@ -161,13 +162,15 @@ class RenderRoom:
 
     async def _made(self, job: RenderJob) -> tuple[Blob, Mapping[str, Any]]:
         stamps = await self._stamps(job)
-        layout = layout_xml.read(await self._stored(job.layout_sha256))
+        raw = await self._stored(job.layout_sha256)
+        heavy = len(raw) > LARGE
+        layout = await asyncio.to_thread(layout_xml.read, raw) if heavy else layout_xml.read(raw)
         if layout.number != job.number or layout.part != job.part:
             raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
         pictures = {sha256: await self._stored(sha256) for sha256 in layout.images()}
-        given = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
-        quick = self._renderer.is_quick(layout, stamps.seal, stamps.handwriting)
-        file = self._renderer.render(*given) if quick else await asyncio.to_thread(self._renderer.render, *given)
+        made = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
+        heavy = heavy or not self._renderer.knows(layout, stamps.seal, stamps.handwriting)
+        file = await asyncio.to_thread(self._renderer.render, *made) if heavy else self._renderer.render(*made)
         ids = {kind: str(mark) for kind, mark in stamps.ids.items()}
         found = {"file_sha256": file.sha256, "pages": file.pages, **ids}
         return Blob(file.sha256, "file", "application/pdf", file.pdf), found

@@ -159,10 +159,11 @@ class ClientFolder:
                 )
             except OSError as error:
                 raise NotPlain from error
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(descriptor)  # Python makes no file of a directory's
+            raise NotPlain
         with os.fdopen(descriptor, "rb") as opened:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise NotPlain
             if facts.st_size > limit:
                 raise TooLarge
             content = opened.read(limit + 1)
@@ -259,6 +260,9 @@ def _content(name: str, folder: int, length: int) -> bytes | None:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         return None
     with os.fdopen(descriptor, "rb") as opened:
         return opened.read(length + 1)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError as NumberError
 
+from gateway.core.numbers import organisation_in
 from gateway.core.profile import CodeList, ProfileError
 
 Check: TypeAlias = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], bool]
@@ -119,8 +120,14 @@ def _unlike_digits(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Ch
 
 
 def _own_organisation(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
-    """The number's organisation code is positions 9 to 17 of the exporter's credit code."""
-    return lambda value, _block, root: value[-13:-4] == root.get("exporter_code", "")[8:17]
+    """No certificate number of another enterprise: what has the shape of a number has the exporter's organisation code
+    in it, positions 9 to 17 of its credit code."""
+
+    def check(value: Any, _block: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+        organisation = organisation_in(value)
+        return organisation is None or organisation.upper() == root["exporter_code"][8:17].upper()
+
+    return check
 
 
 def _differs(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:

@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeAlias
 
 from gateway.core.faults import Fault, Refused, Severity, in_order
 from gateway.ports import Clock, Dialect, MessageCodec, Place, Reading, Unavailable
-from gateway.runtime import door_faults
+from gateway.runtime import door_faults, ownership
 from gateway.runtime.answers import Answer
 from gateway.runtime.judgement import Judgement
 from gateway.runtime.opening import common, opened
+from gateway.runtime.quotas import draft_faults
 from gateway.runtime.submission import Client as Client
 from gateway.runtime.submission import Examined, Rejected, content
 from gateway.runtime.submission import Submission as Submission
@@ -110,8 +111,8 @@ class Door:
         reading = dialect.read(submission.body)
         packed = content(reading.fields)
         faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
-        if reading.fields["applicant_code"] != submission.client.enterprise:
-            faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
+        faults += ownership.faults(reading, submission.client)
+        faults += draft_faults(reading, submission.client)
         reference = reading.reference or submission.reference
         if faults and any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reference)

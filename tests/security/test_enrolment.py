@@ -32,7 +32,10 @@ class Kept:
 def a_desk(vault: Kept) -> Desk:
     nothing: Any = None
     anything: Any = vault
-    return Desk(nothing, anything, nothing, nothing, Clock(), nothing, nothing, nothing, nothing)
+    return Desk(
+        clients=nothing, leaves=nothing, quotas=nothing, vault=anything, store=nothing, turn=nothing, clock=Clock(),
+        examine=nothing, dead=nothing, bus=nothing, inlet=nothing, end=nothing,
+    )  # fmt: skip
 
 
 def a_key(rounds: int) -> bytes:

@@ -1,6 +1,7 @@
 """The whole HTTP application: probes and the hot route on bare ASGI, FastAPI behind them for everything else."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,7 @@ from adapters.inbound.lines import DoorLike
 from gateway.operations import Operations, Refusal
 from gateway.ports import Clock, Unavailable
 from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed
+from gateway.runtime.quotas import Quotas
 
 TITLE: Final = "origin-gateway"
 VERSION: Final = "1"
@@ -52,6 +54,7 @@ class Deps:
 
     door: DoorLike
     clients: Authenticator
+    quotas: Quotas
     reader: Reader
     feed: StatusFeed
     command: reads.Command
@@ -71,8 +74,8 @@ class Application:
     def __init__(self, deps: Deps, app: FastAPI) -> None:
         self._deps = deps
         self._app = app
-        batch = Batches(deps.door, deps.observer, deps.max_bytes)
-        self._intake = Intake(deps.door, deps.clients, deps.observer, batch, deps.max_bytes)
+        batch = Batches(deps.door, deps.quotas, deps.observer, deps.max_bytes)
+        self._intake = Intake(deps.door, deps.clients, deps.quotas, deps.observer, batch, deps.max_bytes)
 
     def drain(self) -> None:
         """Take nothing new: readiness fails, declarations get 503, event streams end."""
@@ -142,7 +145,8 @@ class Application:
             await send(message)
 
         try:
-            await self._app(scope, limited, guarded)
+            with contextlib.ExitStack() as scope[reads.HELD]:
+                await self._app(scope, limited, guarded)
         except Problem as problem:
             if not started:
                 await respond_problem(send, problem, scope["path"], close=True)
@@ -170,7 +174,7 @@ def _closing(send: Send) -> Send:
 
 def create_app(deps: Deps) -> Application:
     """The application, ready to be served."""
-    parts = reads.Reads(deps.clients, deps.reader, deps.feed, deps.command, deps.clock)
+    parts = reads.Reads(deps.clients, deps.quotas, deps.reader, deps.feed, deps.command, deps.clock)
     app = _fastapi(parts, deps.operations, deps.operator_key)
     return Application(deps, app)
 
@@ -178,7 +182,7 @@ def create_app(deps: Deps) -> Application:
 def document() -> dict[str, Any]:
     """The OpenAPI document; it depends on nothing that runs."""
     nothing: Any = None
-    return _fastapi(reads.Reads(nothing, nothing, nothing, nothing, nothing), nothing, "").openapi()
+    return _fastapi(reads.Reads(nothing, nothing, nothing, nothing, nothing, nothing), nothing, "").openapi()
 
 
 def _fastapi(parts: reads.Reads, operations: Operations, operator_key: str) -> FastAPI:

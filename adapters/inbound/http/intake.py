@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,14 +24,16 @@ from adapters.inbound.http.problem import (
     unauthorized,
     unavailable,
 )
-from adapters.inbound.lines import STATUS, DoorLike
+from adapters.inbound.lines import STATUS, DoorLike, drafts_only
 from gateway.core.admission import Verdict
 from gateway.core.faults import Severity
+from gateway.core.quotas import Over, Quota
 from gateway.ports import Unavailable
 from gateway.reading import Authenticator, IntakeObserver
-from gateway.runtime.answers import Answer
+from gateway.runtime.answers import Answer, fault_data
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.door_faults import too_large, unknown_media_type
+from gateway.runtime.door_faults import over_quota, too_large, unknown_media_type
+from gateway.runtime.quotas import Quotas
 
 PATH: Final = "/v1/declarations"
 NDJSON: Final = "application/x-ndjson"
@@ -45,6 +48,8 @@ BODY_SECONDS: Final = 30.0
 MOST_IN_FLIGHT: Final = 2000
 DRAIN_BYTES: Final = 64 << 20
 DRAIN_SECONDS: Final = 5.0
+DRAFTS_AGAIN: Final = b"60"
+"""Seconds: drafts become fewer when they are declared, not by waiting."""
 MAX_TEXT: Final = 255
 MAX_REFERENCE: Final = 100
 """Characters of the ERP's own reference, in a header as in a document."""
@@ -61,6 +66,8 @@ class Request:
     key: str | None
     reference: str | None
     length: int | None
+    known_now: Callable[[], Awaitable[Client]]
+    """The client as it is known now, while its body is still coming. Raises Problem 401 when its key was revoked."""
 
 
 Batch = Callable[[Request, Receive, Send], Awaitable[None]]
@@ -70,10 +77,17 @@ class Intake:
     """The route. One object per process."""
 
     def __init__(
-        self, door: DoorLike, clients: Authenticator, observer: IntakeObserver, batch: Batch, max_bytes: int
+        self,
+        door: DoorLike,
+        clients: Authenticator,
+        quotas: Quotas,
+        observer: IntakeObserver,
+        batch: Batch,
+        max_bytes: int,
     ) -> None:
         self._door = door
         self._clients = clients
+        self._quotas = quotas
         self._observer = observer
         self._batch = batch
         self._max_bytes = max_bytes
@@ -90,6 +104,9 @@ class Intake:
         try:
             await self._handle(scope, body, send)
         except Problem as problem:
+            if problem.kind == "too-many":  # of a flood nothing is read; the server passes over what still comes
+                await respond_problem(send, problem, PATH, close=not _short(scope, self._max_bytes))
+                return
             await _drain(scope, body)
             await respond_problem(send, problem, PATH, close=problem.status in (408, 413))
         except Unavailable as trouble:
@@ -105,18 +122,36 @@ class Intake:
 
     async def _handle(self, scope: Scope, receive: "Body", send: Send) -> None:
         request = await self._understood(scope)
-        if request.media_type == NDJSON:
-            await self._batch(request, receive, send)
-            return
+        client = request.client
+        if over := self._quotas.full(client, Quota.CONNECTIONS):
+            raise too_many(over)
+        with self._quotas.held(client, Quota.CONNECTIONS):
+            if request.media_type == NDJSON:
+                if over := self._quotas.room(client):
+                    self._quotas.refused(client, over)
+                    raise too_many(over)
+                await self._batch(request, receive, send)
+                return
+            if over := self._quotas.enter(client):
+                raise too_many(over)
+            await self._one(request, receive, send)
+
+    async def _one(self, request: Request, receive: "Body", send: Send) -> None:
+        """One declaration, which is counted already, but for its bytes."""
         if request.length is not None and request.length > self._max_bytes:
             raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
         body = await whole_body(receive, self._max_bytes)
         if body is None:
             raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
+        self._quotas.count(request.client, len(body), declarations=0)
         started = time.perf_counter()
-        answer = await self._door.submit(
-            Submission(request.client, request.media_type, body, "http", request.key, request.reference)
-        )
+        try:
+            answer = await self._door.submit(
+                Submission(request.client, request.media_type, body, "http", request.key, request.reference)
+            )
+        except Unavailable:
+            self._quotas.uncount(request.client, len(body))
+            raise
         self._observer.received("http", answer.verdict, time.perf_counter() - started)
         if answer.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             await respond(send, STATUS[answer.verdict], JSON, answer.body)
@@ -127,7 +162,8 @@ class Intake:
 
     async def _understood(self, scope: Scope) -> Request:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        client = await authenticated(self._clients, headers.get(b"authorization"))
+        known_now = partial(authenticated, self._clients, headers.get(b"authorization"))
+        client = await known_now()
         if (encoding := headers.get(b"content-encoding")) is not None and encoding.strip().lower() != b"identity":
             raise Problem("unsupported-media-type", "Send the document uncompressed: no Content-Encoding is read.")
         length = headers.get(b"content-length")
@@ -139,6 +175,7 @@ class Intake:
             key=None if key is None else _text(key, "Idempotency-Key").strip('"') or None,
             reference=None if reference is None else _text(reference, "Origin-Reference", MAX_REFERENCE),
             length=None if length is None else int(length),
+            known_now=known_now,
         )
 
 
@@ -194,6 +231,13 @@ async def whole_body(receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
+def too_many(over: Over) -> Problem:
+    """The client has its quota: when to come again."""
+    fault = fault_data(over_quota(over))
+    more = {"code": fault["code"], "remedy": fault["remedy"], "errors": [fault]}
+    return Problem("too-many", fault["message"], more, ((b"retry-after", str(over.seconds).encode()),))
+
+
 def slow() -> Problem:
     """The sender took too long."""
     return Problem("timeout", "The document did not arrive whole in time; nothing was accepted. Send it again.")
@@ -211,6 +255,8 @@ def problem_of(answer: Answer) -> Problem:
     kinds = {fault["code"] for fault in faults}
     if len(faults) == 1 and kinds & {"DOC-TOO-LARGE", "XML-SIZE"}:
         return Problem("too-large", faults[0]["message"], more)
+    if drafts_only(faults):
+        return Problem("too-many", faults[0]["message"], more, ((b"retry-after", DRAFTS_AGAIN),))
     if kinds == {"DOC-MEDIA-TYPE"}:
         return Problem("unsupported-media-type", faults[0]["message"], more)
     grave = sum(fault["severity"] == Severity.REFUSE for fault in faults)
@@ -242,6 +288,12 @@ def _text(value: bytes, header: str, longest: int = MAX_TEXT) -> str:
     if not 0 < len(text) <= longest or not text.isprintable():
         raise Problem("bad-request", f"{header} must be 1 to {longest} printable characters in UTF-8.")
     return text
+
+
+def _short(scope: Scope, most: int) -> bool:
+    """Does the request say that its body is one declaration's at most?"""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return length.isdigit() and int(length) <= most
 
 
 async def _drain(scope: Scope, body: Body) -> None:
