@@ -59,6 +59,7 @@ from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.sealing import seal_days
+from gateway.runtime.shared import Shared
 from gateway.runtime.turn import LISTENS, Turn
 from gateway.settings import Role, Settings
 from gateway.storage import Collision
@@ -70,6 +71,8 @@ log = structlog.get_logger()
 
 TICK = 1.0
 """Seconds between two looks at the due dates."""
+READY_KEPT = 1.0
+"""Seconds in which everybody who asks for readiness gets the same answer: it takes a connection of the pool."""
 
 
 class SystemClock:
@@ -272,7 +275,7 @@ class Gateway:
                 operator_key=keyfile.read_or_make(settings.operator_key_path),
                 observer=intake,
                 registry=registry,
-                ready=partial(troubles, pool),
+                ready=Shared(partial(troubles, pool), READY_KEPT),
                 clock=clock,
                 max_bytes=settings.max_bytes,
             )
@@ -300,9 +303,10 @@ class Gateway:
             self._stack.push_async_callback(lags.close)
             self._jobs.add("lags", lambda: watch_broker(lags, metrics))
         if settings.metrics_port is not None:
+            well = Shared(partial(troubles, pool), READY_KEPT)
 
             async def ready() -> Sequence[str]:
-                return ["The gateway is closing."] if self._stopping.is_set() else await troubles(pool)
+                return ["The gateway is closing."] if self._stopping.is_set() else await well()
 
             probes = Probes(settings.host, settings.metrics_port, registry, ready)
             self._stack.push_async_callback(asyncio.to_thread, probes.close)
@@ -317,7 +321,8 @@ class Gateway:
         if not ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
             # Without TLS, and with /metrics and the operator's routes: a person should have meant it.
             log.warning("http.exposed", host=self.settings.host, port=self.port)
-        server = HttpServer(app, sock)
+        most = self.settings.max_connections_per_address
+        server = HttpServer(app, sock, strangers_per_address=most)
         # On a port of its own it goes on telling that it is not ready; on a shared one others answer at once.
         self._jobs.add("http", server.run, end=server.stop if self._shared_port else server.drain, close=server.stop)
 

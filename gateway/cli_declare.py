@@ -37,7 +37,7 @@ AT_ONCE = 16
 """Requests on their way at the same time: the gateway commits them together."""
 TRIES = 6
 LONGEST = {503: 10.0, 429: 60.0}
-"""Status that means not now -> seconds waited at most before the next try."""
+"""Status that means not now -> seconds waited at most before the next try. After no other answer is it sent again."""
 LATEST = 60.0
 """Who should come back later than in so many seconds is told."""
 TYPES = {".xml": "application/xml", ".json": "application/json", ".ndjson": "application/x-ndjson"}
@@ -102,7 +102,7 @@ def declare(
 
 
 def _code(verdicts: Sequence[Verdict]) -> int:
-    return UNREACHABLE if any(v.http == 503 for v in verdicts) else FAULTY
+    return UNREACHABLE if any(v.http in LONGEST for v in verdicts) else FAULTY
 
 
 async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: dict[str, str]) -> list[Verdict]:
@@ -137,11 +137,17 @@ async def _declare_one(client: "httpx.AsyncClient", file: Path, content: bytes) 
         kind = TYPES[".json"] if content.lstrip()[:1] == b"{" else TYPES[".xml"]
     for attempt in range(TRIES):
         answer = await client.post("/v1/declarations", content=content, headers={"content-type": kind})
-        later = float(answer.headers.get("retry-after", "1"))
+        later = _asked(answer)
         if answer.status_code not in LONGEST or attempt == TRIES - 1 or later > LATEST:
             break
         await asyncio.sleep(min(later, LONGEST[answer.status_code]))
     return _verdicts(str(file), answer)
+
+
+def _asked(answer: "httpx.Response") -> float:
+    """Seconds until the next try, as the answer asks. A proxy in between may write a date there."""
+    wanted = answer.headers.get("retry-after", "")
+    return float(wanted) if wanted.isdecimal() else 1.0
 
 
 def _verdicts(file: str, answer: "httpx.Response") -> list[Verdict]:
@@ -177,7 +183,10 @@ def _remark(verdict: Verdict) -> str:
     if verdict.good:
         warnings = len(verdict.content.get("warnings", ()))
         return f"{warnings} warning(s)" if warnings else ""
-    return f"{len(verdict.faults)} fault(s)" if verdict.faults else str(verdict.content.get("detail", ""))
+    if verdict.faults:
+        return f"{len(verdict.faults)} fault(s)"
+    ours = "a mistake of the gateway's: tell its operator" if verdict.http == 500 else ""
+    return str(verdict.content.get("detail", ours))
 
 
 class _Progress:

@@ -70,6 +70,8 @@ def configure(level: str = "info", *, stream: TextIO | None = None, json: bool |
         "fontTools",
     ):
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
+    # It warns of each request that is none: whoever reaches the port would write our log, as fast as they like.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _foreign(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from gateway.core.declaration import Declaration
+from gateway.core.faults import Fault
 from gateway.core.messages import (
     DeclarationAccepted,
     Incoming,
@@ -208,16 +209,22 @@ Place: TypeAlias = tuple[str | int, ...]
 """A place in the model, e.g. ``("goods", 2, "hs_code")`` (counted from 0); a dialect turns it into its own path."""
 
 
+Locate: TypeAlias = Callable[[Place], tuple[str, int | None]]
+"""Place -> (XPath or JSON pointer in the sender's document, line from 1 where known). Many questions about one document
+cost no more than one reading of it."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """A document read whole and found valid by its schema: canonical data, and how to find a place again."""
 
     fields: Mapping[str, Any]
-    """`canonical(declaration)`: what profile checks and the content hash look at."""
+    """`canonical(declaration)`: what profile checks and the content hash look at. No text in it is blank."""
     reference: str | None
     """The ERP's own reference, where the dialect carries one."""
-    locate: Callable[[Place], tuple[str, int | None]]
-    """Place -> (XPath or JSON pointer in the sender's document, line from 1 where known)."""
+    locate: Locate
+    warnings: Sequence[Fault] = ()
+    """What the reading says of a document that can be accepted all the same."""
 
     @cached_property
     def declaration(self) -> Declaration:

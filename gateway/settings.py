@@ -131,6 +131,15 @@ class Settings(BaseSettings):
         None
     )
     max_bytes: Annotated[int, Field(ge=1024, le=64 << 20, description="largest declaration, bytes")] = 1 << 20
+    max_connections_per_address: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="connections of one address that stay open without a request with a valid key in hand, between"
+            " two requests too; beyond it the oldest is closed. Behind a reverse proxy all come from its address",
+        ),
+    ] = 256
     log_level: Annotated[
         str, Field(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     ] = "info"

@@ -168,9 +168,9 @@ class RenderRoom:
         if layout.number != job.number or layout.part != job.part:
             raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
         pictures = {sha256: await self._stored(sha256) for sha256 in layout.images()}
-        made = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
-        heavy = heavy or not self._renderer.knows(layout, stamps.seal, stamps.handwriting)
-        file = await asyncio.to_thread(self._renderer.render, *made) if heavy else self._renderer.render(*made)
+        given = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
+        quick = not heavy and self._renderer.is_quick(layout, stamps.seal, stamps.handwriting)
+        file = self._renderer.render(*given) if quick else await asyncio.to_thread(self._renderer.render, *given)
         ids = {kind: str(mark) for kind, mark in stamps.ids.items()}
         found = {"file_sha256": file.sha256, "pages": file.pages, **ids}
         return Blob(file.sha256, "file", "application/pdf", file.pdf), found

@@ -1,25 +1,18 @@
 """A record on a client's topic, understood: which client, dialect and key; or what is wrong with it."""
 
-from collections.abc import Mapping
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
+from adapters.inbound.media_types import DOCUMENTS, dialect
 from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.door_faults import unknown_media_type
 from gateway.runtime.ids import id_of
 
 SUBMITTED: Final = "origin.intake.submitted.v1"
 ANSWERED: Final = "origin.intake.answered.v1"
 """One pair of topics a client, by its id: `<topic>.<client>`."""
 
-MEDIA_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"application/xml": "application/xml", "text/xml": "application/xml", "application/json": "application/json"}
-)
-CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 MAX_TEXT: Final = 255
 REPLACED: Final = "\ufffd"
 """What the bus reads header bytes as that are not UTF-8."""
@@ -61,15 +54,17 @@ def submission(record: Record, heads: Heads, client: Client | None) -> Submissio
     if client is None:
         raise Refused([unknown_client()])
     faults: list[Fault] = []
-    media_type = _media_type(heads.get("content-type"))
-    if media_type is None:
-        faults.append(unknown_media_type(("application/xml", "application/json")))
+    media_type = ""
+    try:
+        media_type = dialect(heads.get("content-type") or "", DOCUMENTS)
+    except Refused as refused:
+        faults += refused.faults
     faults += [
         bad_header(name)
         for name in ("idempotency-key", "origin-reference", "ce_id", "ce_source")
         if heads.get(name) is not None and heads.echo(name) is None
     ]
-    if faults or media_type is None:
+    if faults:
         raise Refused(faults)
     return Submission(client, media_type, record.body, "bus", _key(heads), heads.echo("origin-reference"))
 
@@ -80,16 +75,6 @@ def _key(heads: Heads) -> str | None:
         return key
     identity = heads.echo("ce_id")
     return None if identity is None else f"ce:{heads.echo('ce_source') or ''} {identity}"
-
-
-@lru_cache(maxsize=64)
-def _media_type(header: str | None) -> str | None:
-    """Remembered: a client writes one or two."""
-    name, _, parameters = (header or "").partition(";")
-    charset = parameters.strip().lower()
-    if charset.startswith("charset=") and charset[8:].strip("'\" ") not in CHARSETS:
-        return None
-    return MEDIA_TYPES.get(name.strip().lower())
 
 
 def unknown_client() -> Fault:

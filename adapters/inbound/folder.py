@@ -22,6 +22,7 @@ from adapters.inbound.folder_files import (
     ClientFolder,
     NotPlain,
     Sight,
+    Stays,
     TooLarge,
 )
 from adapters.inbound.lines import MAX_BYTES as MAX_BATCH_BYTES
@@ -93,6 +94,7 @@ class HotFolders:
         self._seen: dict[str, dict[str, Sight]] = {}
         self._failures = 0
         self._stuck: dict[str, float] = {}
+        self._staying: dict[str, dict[str, float]] = {}
         self._resting: dict[str, float] = {}
         self._ending = asyncio.Event()
 
@@ -166,7 +168,10 @@ class HotFolders:
             now = time.monotonic()
             before = self._seen.get(client.id, {})
             ready, seen = await asyncio.to_thread(folder.whole, before, now, self._settle)
-            waiting = [c for name in ready[: self._share] if (c := await asyncio.to_thread(folder.claim, name))]
+            staying = self._staying.get(client.id, {})
+            staying = self._staying[client.id] = {n: t for n, t in staying.items() if n in seen and t > now}
+            movable = [name for name in ready if name not in staying]
+            waiting = [c for name in movable[: self._share] if (c := await self._claim(client, folder, name))]
             self._seen[client.id] = {n: s for n, s in seen.items() if n not in {c.name for c in waiting}}
         chosen = waiting[: self._share]
         outcomes = await asyncio.gather(*(self._file(client, folder, c) for c in chosen), return_exceptions=True)
@@ -180,6 +185,15 @@ class HotFolders:
             self._failures = 0
             log.info("folder.back")
         return bool(chosen)
+
+    async def _claim(self, client: Client, folder: ClientFolder, name: str) -> Claimed | None:
+        """None: somebody was faster, or it can't be moved; that is said once in a while, and the others flow."""
+        try:
+            return await asyncio.to_thread(folder.claim, name)
+        except Stays as stays:
+            self._staying[client.id][name] = time.monotonic() + STUCK_SECONDS
+            log.warning("folder.file_stays", client=client.id, reason=os.strerror(stays.errno or 0))
+            return None
 
     def _is_stuck(self, file: Claimed) -> bool:
         return self._stuck.get(file.ticket, 0) > time.monotonic()

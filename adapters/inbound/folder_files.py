@@ -5,6 +5,9 @@ descriptor, so that swapping one for a link between two calls changes nothing. T
     <root>/<client>/work/<n>/  one claimed file each, under its own name
     <root>/<client>/accepted   the file and <name>.result.json
     <root>/<client>/rejected   the file and <name>.result.json with every fault
+
+A document never stands under a name that an answer may have: what is sent as `a.json.result.json` is put away as
+`a.json.result-1.json`. So no answer is taken for another's, whatever the files are called that come.
 """
 
 import contextlib
@@ -13,19 +16,24 @@ import hashlib
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final
 
 SUFFIXES: Final = (".xml", ".json", ".ndjson")
 HOT: Final[Mapping[str, str]] = MappingProxyType(
     {"in": "in", "work": "work", "accepted": "accepted", "rejected": "rejected"}
 )
 """What a directory is for -> its name."""
+ANSWERS: Final = (".result.json", ".result.ndjson")
+"""How the names of answers end."""
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LONGEST_NAME: Final = 200
 """Bytes of a name that is kept as it is; beyond it there would be no room for `.result.json`."""
+LONGEST_ENDING: Final = 20
+"""Bytes of what counts as a name's ending, `.xml` or so."""
 MOST_WATCHED: Final = 1000
 """Files looked at in one pass, so that a folder of 100,000 costs no more than a listing."""
 EMPTY_SECONDS: Final = 10.0
@@ -50,6 +58,10 @@ class Sight:
 
 class NotPlain(Exception):
     """No regular file, or not readable: it is left alone."""
+
+
+class Stays(OSError):
+    """It can't be moved, e.g. because it belongs to somebody else."""
 
 
 class TooLarge(Exception):
@@ -77,6 +89,8 @@ class ClientFolder:
         """Opens it below the open directory `root`, making what is missing. `takes`: which names are ours to take.
         Raises OSError."""
         self._takes = takes or eligible
+        self._naming = threading.Lock()
+        """Between finding a name free and taking it, nobody else of ours may."""
         self._fds: dict[str, int] = {}
         self._base = os.open(client, DIRECTORY, dir_fd=root)
         try:
@@ -130,44 +144,35 @@ class ClientFolder:
         for ticket in sorted(os.listdir(self._fds["work"])):
             with contextlib.suppress(OSError), self._ticket(ticket) as folder:
                 names = os.listdir(folder)
-                if len(names) == 1:
-                    yield Claimed(ticket, names[0])
+                yield from (Claimed(ticket, name) for name in names)
+                if names:
                     continue
-            with contextlib.suppress(OSError):
-                os.rmdir(ticket, dir_fd=self._fds["work"])
+            self._end(ticket)
 
     # ------------------------------------------------------------ how it moves
 
     def claim(self, name: str) -> Claimed | None:
-        """Moves a file from `in` to `work`; None when somebody was faster."""
+        """Moves a file from `in` to `work`; None when somebody was faster. Raises Stays; OSError where there is no room
+        for any."""
         ticket = secrets.token_hex(12)
         os.mkdir(ticket, 0o700, dir_fd=self._fds["work"])
         with self._ticket(ticket) as folder:
             try:
                 os.rename(name, name, src_dir_fd=self._fds["in"], dst_dir_fd=folder)
-            except FileNotFoundError:
-                os.rmdir(ticket, dir_fd=self._fds["work"])
-                return None
+            except OSError as error:
+                self._end(ticket)
+                if error.errno == errno.ENOENT:
+                    return None
+                raise Stays(error.errno, error.strerror) from error
         return Claimed(ticket, name)
 
     def read(self, file: Claimed, limit: int) -> bytes:
         """Its bytes. Raises NotPlain, TooLarge, Changed."""
-        with self._ticket(file.ticket) as folder:
-            try:
-                descriptor = os.open(
-                    file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
-                )
-            except OSError as error:
-                raise NotPlain from error
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            os.close(descriptor)  # Python makes no file of a directory's
-            raise NotPlain
-        with os.fdopen(descriptor, "rb") as opened:
+        with self._ticket(file.ticket) as folder, _plain(file.name, folder) as (opened, facts):
             if facts.st_size > limit:
                 raise TooLarge
             content = opened.read(limit + 1)
-            after = os.fstat(descriptor)
+            after = os.fstat(opened.fileno())
         if (after.st_size, after.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns) or len(content) != facts.st_size:
             raise Changed
         return content
@@ -180,47 +185,56 @@ class ClientFolder:
             except FileExistsError:
                 return False
             os.unlink(file.name, dir_fd=folder)
-        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+        self._end(file.ticket)
         return True
 
     def finish(self, file: Claimed, folder: str, result: bytes, suffix: str) -> None:
         """The answer, durable, beside the file. Run again after a crash it ends in the same two files."""
         target = self._fds[folder]
-        base = self._free(file.name, target, result, suffix)
         aside = f".{file.ticket}.tmp"
-        descriptor = os.open(
-            aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660, dir_fd=target
-        )
+        with contextlib.suppress(FileNotFoundError):  # left by a crash
+            os.unlink(aside, dir_fd=target)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660, dir_fd=target)
         with os.fdopen(descriptor, "wb") as out:
             out.write(result)
             out.flush()
             os.fsync(descriptor)
-        os.rename(aside, base + suffix, src_dir_fd=target, dst_dir_fd=target)
-        with self._ticket(file.ticket) as ticket:
-            os.rename(file.name, base, src_dir_fd=ticket, dst_dir_fd=target)
+        with self._naming:
+            base = self._free(file.name, target, result, suffix)
+            os.rename(aside, base + suffix, src_dir_fd=target, dst_dir_fd=target)
+            self._move(file, base, target)
         os.fsync(target)
-        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+        self._end(file.ticket)
 
     def put_away(self, file: Claimed, folder: str) -> None:
         """The file, under a name that is free there: another of its name stays what it is."""
         target = self._fds[folder]
-        base = self._free(file.name, target, b"", "")
-        with self._ticket(file.ticket) as ticket:
-            os.rename(file.name, base, src_dir_fd=ticket, dst_dir_fd=target)
+        with self._naming:
+            self._move(file, self._free(file.name, target, b"", ""), target)
         os.fsync(target)
-        os.rmdir(file.ticket, dir_fd=self._fds["work"])
+        self._end(file.ticket)
+
+    def _move(self, file: Claimed, name: str, target: int) -> None:
+        """From `work` to its end; one that somebody took away meanwhile has none."""
+        with contextlib.suppress(FileNotFoundError), self._ticket(file.ticket) as ticket:
+            os.rename(file.name, name, src_dir_fd=ticket, dst_dir_fd=target)
 
     def _free(self, name: str, target: int, result: bytes, suffix: str) -> str:
         """A name under which neither file nor answer is there; or only our own answer, written before a crash."""
-        stem, dot, ending = short(name).rpartition(".")
-        number = 1
-        base = f"{stem}{dot}{ending}"
+        stem, ending = os.path.splitext(short(name))
+        number = 1 if suffix and name.lower().endswith((*ANSWERS, suffix)) else 0
+        base = f"{stem}-{number}{ending}" if number else f"{stem}{ending}"
         while _exists(base, target) or (
-            _exists(base + suffix, target) and _content(base + suffix, target, len(result)) != result
+            suffix and _exists(base + suffix, target) and _content(base + suffix, target, len(result)) != result
         ):
-            number += 1
-            base = f"{stem}-{number}{dot}{ending}"
+            number = max(number + 1, 2)
+            base = f"{stem}-{number}{ending}"
         return base
+
+    def _end(self, ticket: str) -> None:
+        """The place in `work`, when nothing is there any more."""
+        with contextlib.suppress(OSError):
+            os.rmdir(ticket, dir_fd=self._fds["work"])
 
     @contextlib.contextmanager
     def _ticket(self, ticket: str) -> Iterator[int]:
@@ -242,6 +256,7 @@ def short(name: str) -> str:
     if len(raw) <= LONGEST_NAME:
         return name
     ending = os.path.splitext(name)[1]
+    ending = ending if len(os.fsencode(ending)) <= LONGEST_ENDING else ""
     head = raw[: LONGEST_NAME - 40].decode("utf-8", "ignore")
     return f"{head}-{hashlib.sha256(raw).hexdigest()[:16]}{ending}"
 
@@ -258,11 +273,22 @@ def _exists(name: str, folder: int) -> bool:
 
 def _content(name: str, folder: int, length: int) -> bytes | None:
     try:
+        with _plain(name, folder) as (opened, _):
+            return opened.read(length + 1)
+    except NotPlain:
+        return None
+
+
+@contextlib.contextmanager
+def _plain(name: str, folder: int) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """A regular file, open for reading, and what it was when it was opened. Raises NotPlain."""
+    try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:
-        return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return None
+    except OSError as error:
+        raise NotPlain from error
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)  # a directory opens too, and Python would not close what it refuses to read
+        raise NotPlain
     with os.fdopen(descriptor, "rb") as opened:
-        return opened.read(length + 1)
+        yield opened, facts

@@ -28,6 +28,16 @@ def unknown_media_type(known: tuple[str, ...]) -> Fault:
     )
 
 
+def wrong_charset(named: str | None) -> Fault:
+    """A header that names another charset; `named`: how it is registered, None for one that nobody knows."""
+    return Fault(
+        code="DOC-MEDIA-TYPE",
+        message=f"The content type names {named or 'an unknown one'} as charset; the gateway reads UTF-8.",
+        remedy="Send the document in UTF-8, and leave the charset out or name utf-8.",
+        source="ours",
+    )
+
+
 def foreign(path: str, line: int | None) -> Fault:
     """A declaration in another enterprise's name."""
     return Fault(

@@ -115,3 +115,11 @@ def test_exceptions_are_named_by_type_and_place(lines: io.StringIO) -> None:
     assert [line["event"] for line in found] == ["broke", "ours broke", "theirs said %s", "first line"]
     assert found[0]["error"] == found[1]["error"] == found[2]["error"] == "ValueError from KeyError"
     assert "test_settings.py" in found[0]["places"][-1]
+
+
+def test_whoever_reaches_the_port_does_not_write_our_log(lines: io.StringIO) -> None:
+    """uvicorn warns of each request that is none."""
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert lines.getvalue() == ""
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert json.loads(lines.getvalue())["level"] == "error"

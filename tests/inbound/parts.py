@@ -23,6 +23,8 @@ from gateway.runtime.quotas import Quotas, Told
 
 KEY = "ok_the-key-of-the-test"
 CLIENT = Client("erp-1", "91330299MA9XYD0C2A")
+OTHER_KEY = "ok_the-key-of-another"
+OTHER = Client("erp-2", "91320599MA9HTQ7K6J")
 SECRET = "SECRET-VALUE-9"
 FAULT = Fault(code="XSD-LENGTH", path="/Certificate/CertNo", line=3, message="Too long.", remedy="Shorten it.")
 
@@ -63,12 +65,12 @@ class FakeDoor:
         return Answer.accepted(identity, "C26X", 1, "C", submission.reference, ())
 
 
-class OneClient:
-    """Knows one key."""
+class TwoClients:
+    """Knows two keys."""
 
     async def authenticate(self, key: str) -> Client | None:
         """See `gateway.reading.Authenticator`."""
-        return CLIENT if key == KEY else None
+        return {KEY: CLIENT, OTHER_KEY: OTHER}.get(key)
 
 
 class Nothing:
@@ -109,7 +111,7 @@ def application(door: FakeDoor, max_bytes: int = 10_000) -> Application:
     nothing: Any = Nothing()
     deps = Deps(
         door=door,
-        clients=OneClient(),
+        clients=TwoClients(),
         quotas=quotas_of(),
         reader=nothing,
         feed=nothing,

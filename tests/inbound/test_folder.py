@@ -2,76 +2,22 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from adapters.inbound.folder import HotFolders
 from adapters.inbound.folder_files import ClientFolder, eligible, short
-from adapters.inbound.metrics import IntakeMetrics
 from gateway.ports import Unavailable
-from gateway.runtime.door import Client
-from gateway.runtime.quotas import Told
-from tests.inbound.parts import CLIENT, FakeDoor, quotas_of
-from tests.runtime.house import Clock
-
-
-class Folder:
-    """One client's folder and the passes over it."""
-
-    def __init__(
-        self,
-        root: Path,
-        settle: float = 0.0,
-        max_bytes: int = 1000,
-        client: Client = CLIENT,
-        told: Told = lambda client, over, first: None,
-    ) -> None:
-        self.root = root
-        self.client = client
-        self.clock = Clock()
-        self.door = FakeDoor()
-        self.quotas = quotas_of(self.clock, told)
-        self.at = root / CLIENT.id
-        for name in ("in", "work", "accepted", "rejected"):
-            (self.at / name).mkdir(parents=True, exist_ok=True)
-        self.hot = HotFolders(
-            root,
-            self.door,
-            self.find,
-            self.quotas,
-            IntakeMetrics(CollectorRegistry()),
-            max_bytes=max_bytes,
-            settle=settle,
-        )
-
-    async def find(self, name: str) -> Client | None:
-        """One client."""
-        return self.client if name == self.client.id else None
-
-    async def passes(self, count: int = 2) -> None:
-        """Look that often."""
-        root = os.open(self.root, os.O_RDONLY)
-        try:
-            for _ in range(count):
-                await self.hot.work_once(root)
-        finally:
-            os.close(root)
-
-    def put(self, name: str, content: str = "<a/>") -> Path:
-        """A file in `in`."""
-        path = self.at / "in" / name
-        path.write_text(content)
-        return path
-
-    def names(self, folder: str) -> list[str]:
-        """What stands there."""
-        return sorted(os.listdir(self.at / folder))
+from gateway.runtime.answers import Answer
+from gateway.runtime.door import Submission
+from tests.inbound.folder_parts import Folder
+from tests.inbound.parts import CLIENT, identity_of
 
 
 @pytest.fixture
@@ -138,6 +84,124 @@ async def test_the_same_name_again_overwrites_nothing(folder: Folder) -> None:
     assert [n for n in folder.names("accepted") if n.endswith(".xml")] == ["a-2.xml", "a-3.xml", "a.xml"]
     assert (folder.at / "accepted/a.xml").read_text() == "<a/>"
     assert (folder.at / "accepted/a-2.xml").read_text() == "<b/>"
+
+
+async def test_an_answer_is_never_taken_for_anothers(folder: Folder) -> None:
+    """A document may be called as an answer is: side by side, one after the other, in a batch's manner."""
+    names = ("a.json", "a.json.result.json", "a.json.result.json.result.json", "B.JSON.RESULT.JSON", "c.result.ndjson")
+    for turn in range(3):
+        for name in names:
+            folder.put(name, f'{{"of":"{name}","turn":{turn}}}')
+        await folder.passes()
+    kept = folder.names("accepted")
+    documents = [name for name in kept if not name.lower().endswith((".result.json", ".result.ndjson"))]
+    answers = [name for name in kept if name not in documents]
+    assert len(documents) == len(answers) == 3 * len(names) == len(folder.door.seen)
+    assert {name.removesuffix(".result.json").removesuffix(".result.ndjson") for name in answers} == set(documents)
+    bodies = [(folder.at / "accepted" / name).read_bytes() for name in documents]
+    assert sorted(bodies) == sorted(submission.body for submission in folder.door.seen)
+    for name in answers:
+        first = json.loads((folder.at / "accepted" / name).read_text().splitlines()[0])
+        body = (folder.at / "accepted" / name.rpartition(".result.")[0]).read_bytes()
+        assert first["id"] == str(identity_of(body)), "each answer stands beside its own document"
+
+
+async def test_many_of_one_name_at_once_overwrite_nothing(folder: Folder) -> None:
+    """Left in `work` by a crash, and come again since."""
+    for number in range(40):
+        (folder.at / f"work/{number}").mkdir()
+        (folder.at / f"work/{number}/a.xml").write_text(f"<a{number}/>")
+    await folder.passes(1)
+    documents = [name for name in folder.names("accepted") if not name.endswith(".result.json")]
+    assert len(documents) == 40
+    assert {(folder.at / "accepted" / name).read_text() for name in documents} == {f"<a{n}/>" for n in range(40)}
+    for name in documents:
+        answer = json.loads((folder.at / f"accepted/{name}.result.json").read_text())
+        assert answer["id"] == str(identity_of((folder.at / "accepted" / name).read_bytes()))
+
+
+def descriptors() -> int:
+    """Open ones of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_what_is_no_file_in_work_is_refused_and_leaks_nothing(folder: Folder, tmp_path: Path) -> None:
+    def socket_at(path: Path) -> None:
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+            os.chdir(path.parent)
+            listener.bind(path.name)
+
+    kinds: dict[str, Callable[[Path], object]] = {
+        "directory": Path.mkdir,
+        "pipe": os.mkfifo,
+        "link": lambda path: path.symlink_to(tmp_path / "nowhere.xml"),
+        "socket": socket_at,
+        "secret": lambda path: path.touch(0o000),
+    }
+    here = os.getcwd()
+    await folder.passes(1)
+    before = descriptors()
+    try:
+        for kind, make in kinds.items():
+            (folder.at / "work" / kind).mkdir()
+            make(folder.at / "work" / kind / f"{kind}.xml")
+    finally:
+        os.chdir(here)
+    (folder.at / "rejected/directory.xml.result.json").mkdir()
+    (folder.at / "work/two").mkdir()
+    for name in ("one.xml", "other.xml"):
+        (folder.at / "work/two" / name).write_text("<a/>")
+    for _ in range(5):
+        await folder.passes(1)
+        folder.hot._stuck.clear()
+    assert descriptors() == before
+    assert folder.names("work") == []
+    answers = [name for name in folder.names("rejected") if (folder.at / "rejected" / name).is_file()]
+    answers = [name for name in answers if name.endswith(".result.json")]
+    plain = os.geteuid() == 0  # root reads everything
+    assert len(answers) == len(kinds) - plain
+    assert all("FILE-NOT-PLAIN" in (folder.at / "rejected" / name).read_text() for name in answers)
+    assert [n for n in folder.names("accepted") if n.endswith("er.xml") or n == "one.xml"] == ["one.xml", "other.xml"]
+
+
+async def test_a_file_that_goes_away_in_the_middle_ends_nothing(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.put("gone.xml")
+    folder.put("other.xml", "<b/>")
+    original = folder.door.submit
+
+    async def submit(submission: Submission) -> Answer:
+        if submission.body == b"<a/>":
+            next((folder.at / "work").glob("*/gone.xml")).unlink()
+        return await original(submission)
+
+    monkeypatch.setattr(folder.door, "submit", submit)
+    await folder.passes(3)
+    assert folder.hot._stuck == {}
+    assert folder.names("accepted") == ["gone.xml.result.json", "other.xml", "other.xml.result.json"]
+    assert folder.names("work") == []
+
+
+async def test_a_file_that_can_not_be_moved_keeps_nobody_waiting(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to somebody else, in a folder where only the owner moves; the first in the list, too."""
+    rename = os.rename
+
+    def refusing(src: str, dst: str, **places: int) -> None:
+        if src == "theirs.xml":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        rename(src, dst, **places)
+
+    monkeypatch.setattr(os, "rename", refusing)
+    folder.put("theirs.xml")
+    for number in range(3):
+        folder.put(f"ours-{number}.xml", f"<a{number}/>")
+    await folder.passes(4)
+    assert folder.names("in") == ["theirs.xml"]
+    assert len(folder.names("accepted")) == 6
+    assert folder.names("work") == []
 
 
 async def test_links_pipes_and_odd_names(folder: Folder, tmp_path: Path) -> None:
@@ -308,3 +372,5 @@ def test_names() -> None:
     assert short("a.xml") == "a.xml"
     assert len(os.fsencode(short(long))) <= 200
     assert short(long).endswith(".xml")
+    for name in ("x." + "y" * 250, "." + "z" * 250, "证" * 85, os.fsdecode(b"\xff" * 250) + ".xml"):
+        assert len(os.fsencode(short(name) + "-1000.result.ndjson")) <= 255

@@ -183,5 +183,9 @@ async def test_our_own_bug_is_said_without_details() -> None:
     async with client_of(application(FakeDoor())) as client:
         broken = await client.get("/v1/certificates")
     assert (broken.status_code, broken.headers["content-type"]) == (500, "application/problem+json")
+    for said in (answer, broken):
+        assert "safe" not in said.text, "the same would break again"
+        assert "operator" in said.json()["detail"]
+        assert "retry-after" not in said.headers
     assert "our bug" not in answer.text
     assert "AttributeError" not in broken.text

@@ -5,9 +5,10 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 
-from adapters.inbound.http import HttpServer, listen, server
+from adapters.inbound.http import HttpServer, intake, listen
 from tests.inbound.parts import KEY, FakeDoor, application
 
 HEAD = f"POST /v1/declarations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/xml\r\n"
@@ -59,8 +60,29 @@ async def test_fifty_megabytes_are_refused_and_the_sender_gets_to_see_it() -> No
     assert not door.seen
 
 
+async def test_who_shows_no_key_is_answered_at_once_and_not_among_those_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They announce a body and never send it: that is theirs to wait for, not another's."""
+    monkeypatch.setattr(intake, "MOST_IN_FLIGHT", 3)
+    strange = (b"", b"authorization: Bearer ok_nobody\r\n")
+    async with served(FakeDoor()) as running, contextlib.AsyncExitStack() as stack:
+        heard = []
+        for number in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            stack.callback(writer.close)
+            kind = b"content-type: application/xml\r\ncontent-length: 10\r\n\r\n"
+            writer.write(b"POST /v1/declarations HTTP/1.1\r\nhost: x\r\n" + strange[number % 2] + kind)
+            heard.append(reader)
+        honest = HEAD.encode() + b"content-length: 4\r\n\r\n<a/>"
+        assert (await talk(running.port, honest)).startswith(b"HTTP/1.1 202 ")
+        for reader in heard:
+            assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 401 ")
+        assert (await talk(running.port, honest)).startswith(b"HTTP/1.1 202 ")
+
+
 async def test_a_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("adapters.inbound.http.guarded.HEAD_SECONDS", 0.3)
     async with served(FakeDoor()) as running:
         assert await talk(running.port, b"POST /v1/declarations HTTP/1.1\r\nhost: x\r\n") == b""
 
@@ -74,10 +96,44 @@ async def test_a_head_that_grows_for_ever_is_cut_off() -> None:
 
 async def test_a_body_that_never_ends_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.inbound.http.intake.BODY_SECONDS", 0.2)
-    monkeypatch.setattr("adapters.inbound.http.intake.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("adapters.inbound.http.guarded.LINGER_SECONDS", 0.1)
     async with served(FakeDoor()) as running:
         answer = await talk(running.port, HEAD.encode() + b"content-length: 400\r\n\r\n<a")
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("framing", "status"),
+    [
+        (b"content-length: -1\r\n", 400),
+        (b"content-length: 4, 4\r\n", 400),
+        (b"content-length: 4\r\ncontent-length: 5\r\n", 400),
+        (b"content-length: 4\r\ncontent-length: 4\r\n", 400),
+        (b"content-length: 1_0\r\n", 400),
+        (b"content-length: 99999999999999999999999999\r\n", 400),
+        (b"content-length: 9999999999\r\n", 413),
+        (b"content-length: 4\r\ntransfer-encoding: chunked\r\n", 400),
+        (b"transfer-encoding: chunked\r\ncontent-length: 4\r\n", 400),
+        (b"transfer-encoding: chunked, identity\r\n", 400),
+        (b"transfer-encoding: xchunked\r\n", 400),
+        (b"transfer-encoding:\x0bchunked\r\n", 400),
+        (b"content-length : 4\r\n", 400),
+        (b"x: a\r\n b\r\ncontent-length: 4\r\n", 400),
+        (b"\xff\xfe: x\r\ncontent-length: 4\r\n", 400),
+        (b"x: \x00\r\ncontent-length: 4\r\n", 400),
+    ],
+)
+async def test_a_request_that_two_readers_would_cut_apart_differently(framing: bytes, status: int) -> None:
+    """Answered as every problem is, and the connection ends: what follows could be anything."""
+    door = FakeDoor()
+    async with served(door) as running:
+        answer = await talk(running.port, HEAD.encode() + framing + b"connection: close\r\n\r\n<a/>")
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert b"connection: close" in head
+    assert orjson.loads(body)["status"] == status
+    assert not door.seen
 
 
 async def test_a_second_gateway_on_the_port_is_an_error_unless_shared() -> None:

@@ -1,7 +1,9 @@
 """A process without a door, run as its user runs it: it tells its metrics and whether it is well."""
 
 import asyncio
+import functools
 import re
+import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from gateway import probes
 from gateway.probes import Probes
@@ -100,4 +102,37 @@ async def test_a_port_that_is_taken_is_an_error(known: CollectorRegistry) -> Non
         with pytest.raises(OSError, match="in use"):
             Probes("127.0.0.1", listener.port, known, ready)
     finally:
+        await asyncio.to_thread(listener.close)
+
+
+async def test_a_crowd_keeps_nobody_from_asking(known: CollectorRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that ask for nothing: each would cost a thread, and they never end by themselves."""
+    asked: list[str] = []
+
+    async def ready() -> Sequence[str]:
+        return ()
+
+    def written(registry: CollectorRegistry) -> bytes:
+        asked.append("metrics")
+        return generate_latest(registry)
+
+    monkeypatch.setattr(probes, "generate_latest", written)
+    monkeypatch.setattr(probes, "METRICS_KEPT", 600.0)
+    monkeypatch.setattr(probes._Handler, "timeout", 600)
+    listener = Probes("127.0.0.1", 0, known, ready)
+    threads = threading.active_count()
+    crowd = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(300)]
+    try:
+        for one in crowd:
+            one.sendall(b"GET /metrics HTTP/1.1\r\n")
+        answers = [await asyncio.to_thread(ask, listener.port, "/metrics") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        few = functools.partial(
+            eventually, lambda: threading.active_count() - threads <= probes.MOST_CONNECTIONS + 4, 20
+        )
+        assert await asyncio.to_thread(few)
+        assert len(asked) == 1
+    finally:
+        for one in crowd:
+            one.close()
         await asyncio.to_thread(listener.close)

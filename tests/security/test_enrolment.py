@@ -32,10 +32,8 @@ class Kept:
 def a_desk(vault: Kept) -> Desk:
     nothing: Any = None
     anything: Any = vault
-    return Desk(
-        clients=nothing, leaves=nothing, quotas=nothing, vault=anything, store=nothing, turn=nothing, clock=Clock(),
-        examine=nothing, dead=nothing, bus=nothing, inlet=nothing, end=nothing,
-    )  # fmt: skip
+    before, after = [nothing] * 3, [nothing] * 5
+    return Desk(*before, anything, nothing, nothing, Clock(), *after)
 
 
 def a_key(rounds: int) -> bytes:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hmac
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -11,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from adapters.inbound.http.credentials import opens
 from adapters.inbound.http.problem import Problem, unauthorized
 from gateway.core.quotas import Quota
 from gateway.operations import (
@@ -275,12 +275,6 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         return Draining(pid=os.getpid())
 
     return routes
-
-
-def opens(header: bytes, operator_key: str) -> bool:
-    """Is the operator's key in this Authorization header?"""
-    right = hmac.compare_digest(header[7:].strip(), operator_key.encode())
-    return bool(operator_key) and header[:7].lower() == b"bearer " and right
 
 
 def decoded(text: str) -> bytes:

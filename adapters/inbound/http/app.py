@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 from adapters.inbound.http import admin, docs, reads
 from adapters.inbound.http.batch import Batches
+from adapters.inbound.http.credentials import authenticated, known, opens
+from adapters.inbound.http.heads import Heads
 from adapters.inbound.http.intake import BODY_SECONDS, PATH, Intake, slow
 from adapters.inbound.http.problem import (
     JSON,
@@ -30,11 +32,13 @@ from adapters.inbound.http.problem import (
     unauthorized,
     unavailable,
 )
+from adapters.inbound.http.shares import Shares
 from adapters.inbound.lines import DoorLike
 from gateway.operations import Operations, Refusal
 from gateway.ports import Clock, Unavailable
 from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed
 from gateway.runtime.quotas import Quotas
+from gateway.runtime.shared import Shared
 
 TITLE: Final = "origin-gateway"
 VERSION: Final = "1"
@@ -43,7 +47,14 @@ MAX_OTHER: Final = 8 << 20
 MAX_COMMAND: Final = 64 << 10
 """Largest body of any other route, bytes."""
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+METRICS_KEPT: Final = 1.0
+"""Seconds in which everybody who asks gets the same metrics."""
 PAGES: Final = ("/docs", "/redoc")
+CLIENTS: Final = "/v1/"
+"""Below it every route asks for a key."""
+MOST_READS: Final = 256
+"""Requests of clients' reads and commands in hand at a time; streams have a limit of their own."""
+MOST_READS_OF_ONE: Final = 64
 
 log = structlog.get_logger("adapters.inbound.http")
 
@@ -76,6 +87,8 @@ class Application:
         self._app = app
         batch = Batches(deps.door, deps.quotas, deps.observer, deps.max_bytes)
         self._intake = Intake(deps.door, deps.clients, deps.quotas, deps.observer, batch, deps.max_bytes)
+        self._reads = Shares(MOST_READS, MOST_READS_OF_ONE)
+        self._metrics = Shared(lambda: asyncio.to_thread(generate_latest, deps.registry), METRICS_KEPT)
 
     def drain(self) -> None:
         """Take nothing new: readiness fails, declarations get 503, event streams end."""
@@ -96,8 +109,7 @@ class Application:
         elif path == "/readyz":
             await self._ready(send)
         elif path == "/metrics":
-            body = await asyncio.to_thread(generate_latest, self._deps.registry)
-            await respond(send, 200, METRICS_TYPE, body)
+            await respond(send, 200, METRICS_TYPE, await self._metrics())
         else:
             await self._other(scope, receive, send)
 
@@ -107,18 +119,42 @@ class Application:
         await respond(send, 503 if troubles else 200, JSON, body)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.ExitStack() as held:
+            try:
+                await self._admit(scope, held)
+            except Problem as problem:
+                await respond_problem(send, problem, scope["path"], close=True)
+            except Unavailable as trouble:
+                log.warning("http.unavailable", reason=str(trouble))
+                await respond_problem(send, unavailable(), scope["path"], close=True)
+            else:
+                await self._framework(scope, receive, send)
+
+    async def _admit(self, scope: Scope, held: contextlib.ExitStack) -> None:
+        """FastAPI would read a body before it looks at the key. Raises Problem 400, 401, 429, 503, and Unavailable."""
+        path = scope["path"]
+        if not path.startswith(CLIENTS):
+            return
+        heads = Heads(scope)
+        key = heads.get(b"authorization")
+        if path.startswith(admin.PREFIX):
+            if not opens(key, self._deps.operator_key):
+                raise unauthorized()
+        else:
+            client = await authenticated(self._deps.clients, key)
+            if path != reads.EVENTS:
+                held.enter_context(self._reads.one(client.id))
+        heads.check()
+        known(scope)
+
+    async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """FastAPI, with the headers every answer carries and a limit on what it reads."""
         started = whole = False
         size = 0
         deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         headers = dict(scope["headers"])
         body_to_come = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        operators = scope["path"].startswith(admin.PREFIX)
-        limit = MAX_OTHER if operators else MAX_COMMAND
-        if operators and not admin.opens(headers.get(b"authorization", b""), self._deps.operator_key):
-            # FastAPI would read the body before it looks at the key.
-            await respond_problem(send, unauthorized(), scope["path"], close=True)
-            return
+        limit = MAX_OTHER if scope["path"].startswith(admin.PREFIX) else MAX_COMMAND
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal size, whole
@@ -152,9 +188,7 @@ class Application:
                 await respond_problem(send, problem, scope["path"], close=True)
         except Exception as error:
             if not started:
-                await respond_problem(
-                    send, Problem("internal", "This is our mistake; it is in our log."), scope["path"]
-                )
+                await respond_problem(send, internal(), scope["path"], close=body_to_come and not whole)
             log.error("http.broke", method=scope["method"], exc_info=error)
 
 
@@ -186,7 +220,15 @@ def document() -> dict[str, Any]:
 
 
 def _fastapi(parts: reads.Reads, operations: Operations, operator_key: str) -> FastAPI:
-    app = FastAPI(title=TITLE, version=VERSION, description=docs.ABOUT, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=docs.ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,  # `docs.add_pages` has them, and writes them once
+        redirect_slashes=False,  # it would take the address from the Host header
+    )
     app.include_router(docs.declarations())
     app.include_router(reads.router(parts))
     app.include_router(admin.router(operations, operator_key))

@@ -7,7 +7,8 @@ from typing import Final
 import structlog
 
 from adapters.inbound.http.intake import Gone, Request
-from adapters.inbound.http.problem import Problem, Receive, Send, respond, unavailable
+from adapters.inbound.http.problem import Problem, Receive, Send, respond
+from adapters.inbound.http.shares import Shares
 from adapters.inbound.lines import MAX_BYTES, DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
 from gateway.ports import Unavailable
 from gateway.reading import IntakeObserver
@@ -16,7 +17,10 @@ from gateway.runtime.quotas import Quotas
 
 SECONDS: Final = 120.0
 """A batch must have arrived whole in this time."""
-MOST_AT_ONCE: Final = 8
+MOST_AT_ONCE: Final = 16
+"""Batches that are read at a time; each may have 64 MiB."""
+MOST_OF_ONE: Final = 4
+"""Of one client."""
 
 log = structlog.get_logger("adapters.inbound.http")
 
@@ -30,26 +34,22 @@ class Batches:
         self._quotas = quotas
         self._observer = observer
         self._max_bytes = max_bytes
-        self._running = 0
+        self._shares = Shares(MOST_AT_ONCE, MOST_OF_ONE)
 
     async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
-        """One batch. Raises Problem 401, 408, 413 or 503, Gone, Unavailable."""
+        """One batch. Raises Problem 401, 408, 413, 429 or 503, Gone, Unavailable."""
         if request.length is not None and request.length > MAX_BYTES:
             raise Problem("too-large", f"A batch has at most {MAX_BYTES >> 20} MiB; nothing was accepted.")
-        if self._running >= MOST_AT_ONCE:
-            raise unavailable(1)
-        self._running += 1
-        sender = Sender(request.client, "http", request.key, request.reference)
-        batch = LineBatch(self._door, sender, self._max_bytes, self._quotas)
-        started = time.perf_counter()
-        try:
-            ended_at = await self._read(batch, request, receive)
-            await self._answer(batch, ended_at, send, started)
-        except (Gone, Problem, Unavailable):
-            await batch.abandon()
-            raise
-        finally:
-            self._running -= 1
+        with self._shares.one(request.client.id):
+            sender = Sender(request.client, "http", request.key, request.reference)
+            batch = LineBatch(self._door, sender, self._max_bytes, self._quotas)
+            started = time.perf_counter()
+            try:
+                ended_at = await self._read(batch, request, receive)
+                await self._answer(batch, ended_at, send, started)
+            except (Gone, Problem, Unavailable):
+                await batch.abandon()
+                raise
 
     async def _read(self, batch: LineBatch, request: Request, receive: Receive) -> int | None:
         """Submit the lines as they come; the number of the first line not read, None when all were."""

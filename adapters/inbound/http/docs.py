@@ -1,5 +1,6 @@
 """What the OpenAPI document says of the bare route, and where its pages come from: a package, never a network."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +9,7 @@ import fastapi_offline
 import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import schemas
@@ -130,7 +131,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         429: {"description": "You have your quota: send it again after Retry-After", "content": problem},
         503: {"description": "Nothing was accepted; send it again after Retry-After", "content": problem},
     }
-    for status in (400, 401, 408, 413, 415):
+    for status in (400, 401, 408, 413, 415, 429, 500):
         titles = [title for code, title in TITLES.values() if code == status]
         answers[status] = {"description": titles[0], "content": problem}
     return answers
@@ -166,9 +167,14 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_pages(app: FastAPI) -> None:
-    """/docs and /redoc with the assets of an installed package."""
+    """/openapi.json, and /docs and /redoc with the assets of an installed package."""
     folder = Path(fastapi_offline.__file__).parent / "static"
     app.mount(ASSETS, StaticFiles(directory=folder), name="docs-assets")
+    written = functools.cache(lambda: orjson.dumps(app.openapi()))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(written(), media_type="application/json")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

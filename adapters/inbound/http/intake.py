@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 
+from adapters.inbound.http.credentials import authenticated, known
+from adapters.inbound.http.heads import MAX_REFERENCE, Heads
 from adapters.inbound.http.problem import (
     JSON,
     Problem,
@@ -21,38 +23,30 @@ from adapters.inbound.http.problem import (
     internal,
     respond,
     respond_problem,
-    unauthorized,
     unavailable,
 )
+from adapters.inbound.http.shares import Shares
 from adapters.inbound.lines import STATUS, DoorLike, drafts_only
+from adapters.inbound.media_types import DOCUMENTS_AND_BATCHES, NDJSON, dialect
 from gateway.core.admission import Verdict
-from gateway.core.faults import Severity
+from gateway.core.faults import Refused, Severity
 from gateway.core.quotas import Over, Quota
 from gateway.ports import Unavailable
 from gateway.reading import Authenticator, IntakeObserver
 from gateway.runtime.answers import Answer, fault_data
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.door_faults import over_quota, too_large, unknown_media_type
+from gateway.runtime.door_faults import over_quota, too_large
 from gateway.runtime.quotas import Quotas
 
 PATH: Final = "/v1/declarations"
-NDJSON: Final = "application/x-ndjson"
-MEDIA_TYPES: Final = {
-    b"application/xml": "application/xml",
-    b"text/xml": "application/xml",
-    b"application/json": "application/json",
-    b"application/x-ndjson": NDJSON,
-}
 BODY_SECONDS: Final = 30.0
 """A declaration must have arrived whole in this time."""
 MOST_IN_FLIGHT: Final = 2000
-DRAIN_BYTES: Final = 64 << 20
-DRAIN_SECONDS: Final = 5.0
+"""Declarations that are read and judged at a time; whoever shows no key is never among them."""
+MOST_OF_ONE: Final = 500
+"""Of one client."""
 DRAFTS_AGAIN: Final = b"60"
 """Seconds: drafts become fewer when they are declared, not by waiting."""
-MAX_TEXT: Final = 255
-MAX_REFERENCE: Final = 100
-"""Characters of the ERP's own reference, in a header as in a document."""
 
 log = structlog.get_logger("adapters.inbound.http")
 
@@ -91,37 +85,36 @@ class Intake:
         self._observer = observer
         self._batch = batch
         self._max_bytes = max_bytes
-        self._in_flight = 0
+        self._shares = Shares(MOST_IN_FLIGHT, MOST_OF_ONE)
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if self.draining or self._in_flight >= MOST_IN_FLIGHT:
+        """One request. What was not read of its body is the server's to pass over, after the answer."""
+        if self.draining:
             await respond_problem(send, unavailable(), PATH, close=True)
             return
-        self._in_flight += 1
         body = Body(receive)
         try:
-            await self._handle(scope, body, send)
+            heads = Heads(scope)
+            known_now = partial(authenticated, self._clients, heads.get(b"authorization"))
+            client = await known_now()
+            known(scope)
+            with self._shares.one(client.id):
+                await self._handle(understood(client, known_now, heads), body, send)
         except Problem as problem:
-            if problem.kind == "too-many":  # of a flood nothing is read; the server passes over what still comes
-                await respond_problem(send, problem, PATH, close=not _short(scope, self._max_bytes))
-                return
-            await _drain(scope, body)
-            await respond_problem(send, problem, PATH, close=problem.status in (408, 413))
+            # Of a flood nothing is read: the server passes over what still comes of one declaration.
+            flood = problem.kind == "too-many" and _short(scope, self._max_bytes)
+            await respond_problem(send, problem, PATH, close=not (body.done or flood))
         except Unavailable as trouble:
             log.warning("intake.unavailable", reason=str(trouble))
-            await respond_problem(send, unavailable(), PATH)
+            await respond_problem(send, unavailable(), PATH, close=not body.done)
         except Gone:
             return
         except Exception as error:
             log.error("intake.broke", exc_info=error)
-            await respond_problem(send, internal(), PATH)
-        finally:
-            self._in_flight -= 1
+            await respond_problem(send, internal(), PATH, close=not body.done)
 
-    async def _handle(self, scope: Scope, receive: "Body", send: Send) -> None:
-        request = await self._understood(scope)
+    async def _handle(self, request: Request, receive: "Body", send: Send) -> None:
         client = request.client
         if over := self._quotas.full(client, Quota.CONNECTIONS):
             raise too_many(over)
@@ -160,23 +153,24 @@ class Intake:
         log.info("declaration.refused", client=request.client.id, http=problem.status, codes=codes(answer))
         await respond_problem(send, problem, PATH)
 
-    async def _understood(self, scope: Scope) -> Request:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        known_now = partial(authenticated, self._clients, headers.get(b"authorization"))
-        client = await known_now()
-        if (encoding := headers.get(b"content-encoding")) is not None and encoding.strip().lower() != b"identity":
-            raise Problem("unsupported-media-type", "Send the document uncompressed: no Content-Encoding is read.")
-        length = headers.get(b"content-length")
-        key = headers.get(b"idempotency-key")
-        reference = headers.get(b"origin-reference")
-        return Request(
-            client=client,
-            media_type=_media_type(headers.get(b"content-type", b"")),
-            key=None if key is None else _text(key, "Idempotency-Key").strip('"') or None,
-            reference=None if reference is None else _text(reference, "Origin-Reference", MAX_REFERENCE),
-            length=None if length is None else int(length),
-            known_now=known_now,
-        )
+
+def understood(client: Client, known_now: Callable[[], Awaitable[Client]], heads: Heads) -> Request:
+    """The head of a client's request. Raises Problem 400, 415."""
+    heads.check()
+    heads.check_codings()
+    try:
+        media_type = dialect(heads.get(b"content-type", b"").decode("latin-1"), DOCUMENTS_AND_BATCHES)
+    except Refused as refused:
+        raise problem_of(Answer.refused(refused.faults, None)) from None
+    length = heads.get(b"content-length")
+    return Request(
+        client=client,
+        media_type=media_type,
+        key=heads.text(b"idempotency-key"),
+        reference=heads.text(b"origin-reference", MAX_REFERENCE),
+        length=int(length) if length and length.isdigit() else None,
+        known_now=known_now,
+    )
 
 
 class Body:
@@ -197,16 +191,6 @@ class Body:
 
 class Gone(Exception):
     """The sender hung up before the document was whole: nobody waits for an answer."""
-
-
-async def authenticated(clients: Authenticator, header: bytes | None) -> Client:
-    """The client whose key is in the Authorization header. Raises Problem 401, Unavailable."""
-    if header is None or header[:7].lower() != b"bearer ":
-        raise unauthorized()
-    client = await clients.authenticate(header[7:].strip().decode("latin-1"))
-    if client is None:
-        raise unauthorized()
-    return client
 
 
 async def whole_body(receive: Receive, limit: int) -> bytes | None:
@@ -269,41 +253,7 @@ def codes(answer: Answer) -> list[str]:
     return sorted({fault["code"] for fault in answer.content.get("faults", ())})
 
 
-def _media_type(header: bytes) -> str:
-    name, _, parameters = header.partition(b";")
-    media_type = MEDIA_TYPES.get(name.strip().lower())
-    charset = parameters.strip().lower()
-    if charset.startswith(b"charset=") and charset[8:].strip(b'" ') not in (b"utf-8", b"utf8", b"us-ascii"):
-        raise Problem("unsupported-media-type", "Send the document in UTF-8.")
-    if media_type is None:
-        raise problem_of(Answer.refused([unknown_media_type(("application/xml", "application/json", NDJSON))], None))
-    return media_type
-
-
-def _text(value: bytes, header: str, longest: int = MAX_TEXT) -> str:
-    try:
-        text = value.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not 0 < len(text) <= longest or not text.isprintable():
-        raise Problem("bad-request", f"{header} must be 1 to {longest} printable characters in UTF-8.")
-    return text
-
-
 def _short(scope: Scope, most: int) -> bool:
     """Does the request say that its body is one declaration's at most?"""
     length = dict(scope["headers"]).get(b"content-length", b"")
     return length.isdigit() and int(length) <= most
-
-
-async def _drain(scope: Scope, body: Body) -> None:
-    """Read what is still coming, so that the sender gets to see the answer; not from one who asked first."""
-    if any(name == b"expect" for name, _ in scope["headers"]):
-        return
-    left = DRAIN_BYTES
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while left > 0 and not body.done:
-                left -= len((await body()).get("body", b""))
-    except TimeoutError:
-        return

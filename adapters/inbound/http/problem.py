@@ -98,7 +98,10 @@ def unavailable(seconds: int = 2) -> Problem:
 
 def internal() -> Problem:
     """Our bug. What it was stands in our log, never in the answer."""
-    return Problem("internal", "This is our mistake; it is in our log. Sending the same again later is safe.")
+    return Problem(
+        "internal",
+        "This is our mistake; it is in our log. The same would most likely meet it again: tell the operator first.",
+    )
 
 
 async def respond(send: Send, status: int, media_type: bytes, body: bytes, more: Headers = ()) -> None:

@@ -15,7 +15,8 @@ from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.inbound.http.intake import authenticated, too_many
+from adapters.inbound.http.credentials import authenticated
+from adapters.inbound.http.intake import too_many
 from adapters.inbound.http.problem import Problem
 from gateway.core.decision import Event, EventKind
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
@@ -45,6 +46,7 @@ Command = Callable[[Incoming], Awaitable[Sequence[Event]]]
 
 HELD: Final = "origin.held"
 """Where a request's scope keeps what is given back when it is answered: a `contextlib.ExitStack`."""
+EVENTS: Final = "/v1/events"
 BEARER: Final = HTTPBearer(auto_error=False, description="The key that `origin client add` printed.")
 PARTS: Final = {"original": (Part.ORIGINAL,), "copy": (Part.COPY,), "both": (Part.ORIGINAL, Part.COPY)}
 FIRST_YEAR, LAST_YEAR = 1900, 9000
@@ -122,8 +124,7 @@ class Reads:
         request.scope[HELD].enter_context(self._quotas.held(client, quota))
 
     async def _known(self, request: Request) -> Client:
-        header = request.headers.get("authorization")
-        return await authenticated(self._clients, None if header is None else header.encode("latin-1"))
+        return await authenticated(self._clients, request.headers.get("authorization", "").encode("latin-1"))
 
     async def watched(self, request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The pieces of a stream, until the key it was opened with is revoked."""
@@ -268,7 +269,7 @@ def router(parts: Reads) -> APIRouter:
         return await parts.run(client, certificate, message)
 
     @routes.get(
-        "/events",
+        EVENTS.removeprefix("/v1"),
         tags=["events"],
         summary="Status changes as they happen (server-sent events)",
         response_class=StreamingResponse,

@@ -2,133 +2,30 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
+import time
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from adapters.inbound.http.app import Application
+from adapters.inbound.http.guarded import KEEP_ALIVE, Guarded
+from gateway.runtime.connections import Connections
 
-HEAD_SECONDS: Final = 10.0
-"""A request's head must have arrived whole in this time."""
-HEAD_BYTES: Final = 32 << 10
-MOST_UNPARSED: Final = 1 << 20
-"""Bytes in pieces of a head that is not whole; generous, because the end of a pipelined body may be among them."""
 MOST_CONNECTIONS: Final = 4096
-KEEP_ALIVE: Final = 30
+"""Open at a time, if the machine lets this process have as many files."""
+FILES_FOR_OTHERS: Final = 512
+"""Files that are never connections: the database's, Kafka's, documents, folders."""
+STRANGERS_PER_ADDRESS: Final = 256
 GRACE: Final = 20
 """Seconds that answers under way may take once the end was asked for."""
 BACKLOG: Final = 2048
 
 log = structlog.get_logger("adapters.inbound.http")
-
-
-class Joined:
-    """A transport that sends an answer's head together with its body: one system call and one wake-up less.
-
-    A head waits at most until the event loop's next round, so that a stream's head is not held back.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        """Hold a head back, send anything else with what was held."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 "):
-            self._head = data
-            self._loop.call_soon(self.flush)
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send what is held."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        """Close after what is held."""
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class Guarded(HttpToolsProtocol):
-    """uvicorn's protocol, which lets a sender take for ever over a request's head, and grow it for ever."""
-
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._head: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._unparsed = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A new connection owes us a head."""
-        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
-        self._head = self.loop.call_later(HEAD_SECONDS, self._too_slow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is owed any more."""
-        self._settled()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """A further request on the connection owes a head too."""
-        super().on_message_begin()
-        if self._head is None:
-            self._head = self.loop.call_later(HEAD_SECONDS, self._too_slow)
-
-    def on_url(self, url: bytes) -> None:
-        """Counts towards the head."""
-        super().on_url(url)
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Counts towards the head."""
-        super().on_header(name, value)
-        self._count(len(name) + len(value))
-
-    def on_headers_complete(self) -> None:
-        """The head is here."""
-        self._settled()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """One header, or the address, may come in many pieces: they count before the parser hands them on."""
-        super().data_received(data)
-        if self._head is not None:
-            self._unparsed += len(data)
-            if self._unparsed > MOST_UNPARSED:
-                self.transport.abort()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES:
-            self.transport.abort()
-
-    def _settled(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
-        self._head_bytes = self._unparsed = 0
-
-    def _too_slow(self) -> None:
-        self._head = None
-        if not self.transport.is_closing():
-            self.transport.abort()
 
 
 class _Server(Server):
@@ -143,13 +40,19 @@ class _Server(Server):
 class HttpServer:
     """One listener in this process."""
 
-    def __init__(self, app: Application, sock: socket.socket) -> None:
+    def __init__(
+        self, app: Application, sock: socket.socket, *, strangers_per_address: int = STRANGERS_PER_ADDRESS
+    ) -> None:
+        """`strangers_per_address`: see `gateway.runtime.connections`."""
         self.port: int = sock.getsockname()[1]
+        self.connections: Connections[Guarded] = Connections(most_connections(), strangers_per_address, time.monotonic)
         self._app = app
         self._sock = sock
+        # uvicorn asks for a class; it only calls it.
+        guarded: Any = partial(Guarded, self.connections)
         config = Config(
             app,
-            http=Guarded,
+            http=guarded,
             ws="none",
             lifespan="off",
             loop="none",
@@ -182,6 +85,19 @@ class HttpServer:
         self.drain()
         self._server.config.timeout_graceful_shutdown = grace
         self._server.should_exit = True
+
+
+def most_connections() -> int:
+    """How many may be open: as many as the process can have files for. Its soft limit is raised as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + FILES_FOR_OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft - FILES_FOR_OTHERS
+    if room < MOST_CONNECTIONS:
+        log.warning("http.few_files", count=max(room, soft // 2))
+    return min(MOST_CONNECTIONS, max(room, soft // 2))
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
