@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from asn1crypto import pem
+from asn1crypto import cms, pem
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,6 +25,10 @@ from renderers import demo_keys
 from renderers.page import Unsigned
 from renderers.sign import Signer
 from tests.renderers.samples import AT, bench
+
+# asn1crypto makes its index of names once. Made for a key file before pyHanko was loaded, it lacks those of time stamps.
+for names in (cms.ContentType, cms.CMSAttributeType):
+    names._reverse_map = {name: number for number, name in names._map.items()}
 
 PASSWORD = "secret"
 ENTERPRISE, OTHER = "913302001026902333", "91330100799655058B"
