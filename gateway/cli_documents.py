@@ -94,7 +94,7 @@ def verify(
 ) -> None:
     """Who signed a certificate, and is it as it was signed? Offline. Without --authority nobody says whose key it is.
 
-    Exit 0: every file is valid; 1: some is not; 2: some can't be read.
+    Exit 0: every file is valid; 1: some is not; 2: some can't be read, or is too large.
     """
     from dataclasses import asdict
 

@@ -22,11 +22,12 @@ MAX_BYTES = 32 << 20
 MAX_REVISIONS = 16
 """Signed, and seven times long-term data with a time stamp: twenty years and more."""
 MAX_READS = 2_000_000
-"""Calls that read from the file; a certificate of many pages takes 20,000."""
+"""Calls that read from the file; one of 400 pages takes 130,000 in the end."""
 MOST_TIMES, SPARE_BYTES = 8, 1 << 20
 """A file may be read eight times, a small one more often."""
-MAX_NODES = 2_000_000
-"""Values looked at, each as often as a path leads to it; 26 pages with long-term data take 100,000."""
+NODES_PER_BYTE, SPARE_NODES, MAX_NODES = 40, 1_000_000, 20_000_000
+"""Values looked at, each as often as a path leads to it. 400 pages, 240 kB, take 9 million in the end: all their pages
+are compared for each time stamp."""
 LOOK_UP = 20
 """Values that looking up an object counts for."""
 MOST_TABLES = 3 * MAX_REVISIONS
@@ -51,7 +52,7 @@ def read(content: bytes) -> PdfFileReader:
     if STREAMS.search(content) or content.count(b"xref") > MOST_TABLES:
         raise PdfRefused("this gateway writes no such files: its objects are packed, or it was changed many times")
     try:
-        reader = _Reader(_Metered(content))
+        reader = _Reader(content)
         strange = set(reader.trailer_view) - TRAILER
     except Exception:  # hostile bytes: whatever pyHanko stumbles over, this can't be read
         raise damaged() from None
@@ -87,11 +88,11 @@ class _Metered(io.BytesIO):
 class _Reader(PdfFileReader):
     """Counts the values it hands out."""
 
-    def __init__(self, stream: io.BytesIO) -> None:
-        self._spent = 0
+    def __init__(self, content: bytes) -> None:
+        self._left = min(MAX_NODES, SPARE_NODES + NODES_PER_BYTE * len(content))
         self._sizes: dict[Hashable, int] = {}
         self._resolvers: dict[int, HistoricalResolver] = {}
-        super().__init__(stream)
+        super().__init__(_Metered(content))
 
     def get_object(self, *given: Any, **named: Any) -> Any:
         value = super().get_object(*given, **named)  # type: ignore[no-untyped-call]
@@ -104,8 +105,8 @@ class _Reader(PdfFileReader):
         """The same value, once it is paid for."""
         if name not in self._sizes:
             self._sizes[name] = LOOK_UP + _size(value)
-        self._spent += self._sizes[name]
-        if self._spent > MAX_NODES:
+        self._left -= self._sizes[name]
+        if self._left < 0:
             raise PdfError("too much is looked at")
         return value
 

@@ -89,13 +89,13 @@ class SignatureReport:
     @property
     def who(self) -> str:
         """The signer, with the credit code unless it is in the name."""
-        return self.signer + "".join(f" ({code})" for code in self.enterprises if code not in self.signer)
+        return quoted(self.signer) + "".join(f" ({code})" for code in self.enterprises if code not in self.signer)
 
     def lines(self) -> list[str]:
         """For people."""
         lines = [
             f"  signed by   {self.who}",
-            f"  issued by   {'itself' if self.self_made else self.issuer} ({TRUST[self.trusted]})",
+            f"  issued by   {'itself' if self.self_made else quoted(self.issuer)} ({TRUST[self.trusted]})",
             f"  says when   {self.signed_at.isoformat() if self.signed_at else 'not said'}",
             f"  content     {'unchanged' if self.intact else 'CHANGED since it was signed, or by another key'}",
             f"  covers      {LATER[self.later]}",
@@ -117,7 +117,7 @@ class TimeStampReport:
     def lines(self) -> list[str]:
         """For people."""
         at = self.at.isoformat() if self.at else "not said"
-        return [f"  time stamp  {at} by {self.authority}, {'unchanged' if self.intact else 'BROKEN'}"]
+        return [f"  time stamp  {at} by {quoted(self.authority)}, {'unchanged' if self.intact else 'BROKEN'}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,11 @@ class Examined:
     report: SignatureReport
     certificate: x509.Certificate
     others: tuple[x509.Certificate, ...]
+
+
+def quoted(name: str) -> str:
+    """A name in quotation marks: one that reads like a verdict is still seen to be a name."""
+    return '"' + name.replace('"', "'") + '"'
 
 
 def signature(embedded: Any, content: bytes, roots: Sequence[x509.Certificate], at: datetime) -> Examined:
@@ -257,9 +262,10 @@ def _for_signing(certificate: x509.Certificate) -> bool:
 
 
 def _common(name: x509.Name) -> str:
-    """The common name, or the whole name where there is none."""
+    """The common name, or the whole name where there is none, in one line: anybody may write anything into one."""
     found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(found[0].value if found else name.rfc4514_string())[:MOST_LETTERS]
+    text = str(found[0].value if found else name.rfc4514_string())[:MOST_LETTERS]
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _codes(name: x509.Name) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from pyhanko.sign.fields import enumerate_sig_fields
 from renderers import hostile_pdf
 from renderers.additions import info
 from renderers.hostile_pdf import PdfRefused, damaged
-from renderers.signatures import Examined, Reason, SignatureReport, TimeStampReport, signature, time_stamp
+from renderers.signatures import Examined, Reason, SignatureReport, TimeStampReport, quoted, signature, time_stamp
 
 MAX_SIGNATURES = hostile_pdf.MAX_REVISIONS
 TITLE = re.compile(r"Certificate of origin ([A-Z]{1,3}[0-9]{2}([0-9A-Z]{9})[0-9A-Za-z]{4}), (?:original|copy)")
@@ -48,7 +48,8 @@ class Report:
     reasons: tuple[Reason, ...] = ()
     """Why a signed file is not valid, the gravest first."""
     sha256: str = ""
-    """Of the whole file. The gateway keeps it for each paper it made: `origin timeline` shows it."""
+    """Of the whole file; empty when it was not read to its end. The gateway keeps it for each paper it made: `origin
+    timeline` shows it."""
 
     @property
     def valid(self) -> bool:
@@ -67,7 +68,7 @@ class Report:
         own = self.signatures[0]
         told = [f"VALID: signed by {own.who}"]
         if own.trusted:
-            told.append(f"{own.issuer} vouches for the key")
+            told.append(f"{quoted(own.issuer)} vouches for the key")
         else:
             told.append(NOT_ASKED)
         if self.additions:
@@ -103,7 +104,8 @@ def verify(
         report = Report(problem=str(refusal))
     except Exception:  # hostile bytes: whatever pyHanko stumbles over, nobody can vouch for the file
         report = Report(problem=str(damaged()))
-    return replace(report, sha256=hashlib.sha256(content).hexdigest())
+    whole = len(content) <= hostile_pdf.MAX_BYTES
+    return replace(report, sha256=hashlib.sha256(content).hexdigest() if whole else "")
 
 
 def _certificates(content: bytes) -> list[x509.Certificate]:
@@ -172,10 +174,10 @@ def _relation(own: Examined, other: Examined, roots: Sequence[x509.Certificate])
     if other.report.self_made and not other.report.trusted:
         return "a self-made key: no authority vouches for it"
     if not any(_issued(one, own.certificate) and _issued(one, other.certificate) for one in [*own.others, *roots]):
-        return f"a key of another authority, {other.report.issuer}"
+        return f"a key of another authority, {quoted(other.report.issuer)}"
     if set(other.report.enterprises) & set(own.report.enterprises):
         return "another key of the same enterprise"
-    return f"another enterprise of the same authority, {other.report.issuer}"
+    return f"another enterprise of the same authority, {quoted(other.report.issuer)}"
 
 
 def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
@@ -200,7 +202,9 @@ def _not_the_whole(
         yield Reason("CHANGED-AFTER", f"{own.who} signed a part only: something was added or changed later")
     for stamp in stamps:
         if not (stamp.intact and stamp.whole):
-            yield Reason("TIME-STAMP", f"signed by {own.who}, but the time stamp of {stamp.authority} is broken")
+            yield Reason(
+                "TIME-STAMP", f"signed by {own.who}, but the time stamp of {quoted(stamp.authority)} is broken"
+            )
 
 
 def _not_by_whom(own: SignatureReport, number: tuple[str, str], enterprise: str) -> Iterator[Reason]:
@@ -208,7 +212,9 @@ def _not_by_whom(own: SignatureReport, number: tuple[str, str], enterprise: str)
     if own.self_made and not own.trusted:
         yield Reason("SELF-MADE", f"signed by {own.who} with a self-made key, for which no authority vouches")
     elif own.trusted is False and not own.faults:  # they are why nobody vouches for it
-        text = f"signed by {own.who} with a key of {own.issuer}, for which none of the given authorities vouches"
+        text = (
+            f"signed by {own.who} with a key of {quoted(own.issuer)}, for which none of the given authorities vouches"
+        )
         yield Reason("OTHER-AUTHORITY", text)
     if enterprise and not own.enterprises:
         text = (
