@@ -181,6 +181,7 @@ def test_what_is_wrong_with_a_key_file_is_named(served: dict[str, str], tmp_path
     call = ("key", "add", tmp_path / "k.p12", "--enterprise", "91330299MA9XYD0C2A")
     done = origin(*call, "--password-file", tmp_path / "password.txt", **served)
     assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (1, True, 1), done.stderr
+    assert re.fullmatch(r"origin: KEY-[A-Z]+: [^.]+\. Give [^.]+\.\n", done.stderr), "two sentences"
 
 
 def test_the_same_over_http_tells_nothing_either(served: dict[str, str]) -> None:
