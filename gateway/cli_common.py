@@ -71,8 +71,9 @@ def plain(text: str) -> str:
 
 
 def dump(content: Any) -> None:
-    """JSON on standard output."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")
+    """JSON on standard output. A file's name that is not UTF-8 shows question marks."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, default=str)
+    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:

@@ -8,12 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gateway.cli_common import FAULTY, JsonOption, dump, example, hint, read_bytes, say, show
+from gateway.cli_common import (
+    FAULTY,
+    MAX_TEXT,
+    USAGE,
+    JsonOption,
+    Stop,
+    dump,
+    example,
+    hint,
+    read_bytes,
+    say,
+    show,
+    why,
+)
 
 if TYPE_CHECKING:
     from gateway.core.faults import Fault
     from gateway.ports import Dialect
     from gateway.runtime.examining import Examiner
+    from renderers.verify import Report
 
 Files = Annotated[list[Path], typer.Argument(help="Declarations, XML or JSON.", show_default=False)]
 XML, JSON = "application/xml", "application/json"
@@ -23,7 +37,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=example("origin check schemas/examples/RC-faulty.json"))(check)
     app.command(epilog=example("origin convert declaration.xml --to json > declaration.json"))(convert)
-    app.command(epilog=example("origin verify certificate.pdf --authority root.pem"))(verify)
+    app.command(epilog=example("origin verify certificate.pdf --authority root.pem --enterprise 91330100799655058B"))(
+        verify
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +86,58 @@ def convert(
 def verify(
     files: Annotated[list[Path], typer.Argument(help="PDF files.", show_default=False)],
     authority: Annotated[
-        list[Path] | None, typer.Option(help="A certificate to trust, PEM or DER; may be given again.")
+        list[Path] | None,
+        typer.Option(help="Certificates to trust, PEM or DER; may be given again. The signer's own is one too."),
+    ] = None,
+    enterprise: Annotated[
+        str | None, typer.Option(help="Credit code (统一社会信用代码) of who should have signed.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What is signed, by whom, and whether the file is whole. Exit 0: every file is valid; 1: some is not."""
+    """Who signed a certificate, and is it as it was signed? Offline. Without --authority nobody says whose key it is.
+
+    Exit 0: every file is valid; 1: some is not; 2: some can't be read, or is too large.
+    """
     from dataclasses import asdict
 
-    from renderers.verify import verify as examine
+    from stdnum.cn import uscc
 
-    roots = [read_bytes(path) for path in authority or ()]
-    reports = [(file, examine(read_bytes(file), roots)) for file in files]
+    if enterprise is not None and not uscc.is_valid(enterprise):
+        raise Stop("--enterprise is no unified social credit code: 18 characters, the last a check digit.", USAGE)
+    roots = [read_bytes(path, MAX_TEXT) for path in authority or ()]
+    reports = [(file, _verified(file, roots, enterprise or "")) for file in files]
     if as_json:
-        dump([{"file": str(file), "valid": report.valid, **asdict(report)} for file, report in reports])
+        dump(
+            [
+                {"file": str(file), "valid": report.valid, "summary": report.summary, **asdict(report)}
+                for file, report in reports
+            ]
+        )
     else:
         for file, report in reports:
-            say(f"{file}: {report.text().splitlines()[0]}")
-            for line in report.text().splitlines()[1:]:
+            first, *others = report.text().splitlines()
+            say(f"{file}: {first}")
+            for line in others:
                 say(line)
+    if any(not report.sha256 for _, report in reports):
+        raise typer.Exit(USAGE)
     raise typer.Exit(0 if all(report.valid for _, report in reports) else FAULTY)
+
+
+def _verified(file: Path, roots: "Sequence[bytes]", enterprise: str) -> "Report":
+    from renderers.hostile_pdf import MAX_BYTES
+    from renderers.verify import Report
+    from renderers.verify import verify as examine
+
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return Report(problem=f"it can't be read: {why(error)}")
+    try:
+        return examine(content, roots, enterprise=enterprise)
+    except ValueError:
+        raise Stop("An --authority is no certificate, PEM or DER.", USAGE) from None
 
 
 def media_type(file: Path, content: bytes) -> str:

@@ -151,7 +151,7 @@ class Desk:
         try:
             png, known = await self._aside(_enrolled, image, facts)
         except RenderRefused as refusal:
-            raise Refusal(refusal.code, refusal.detail, "See the scanning rules: origin seal add --help.") from refusal
+            raise _told(refusal, "See the scanning rules: origin seal add --help.") from refusal
         return await self._vault.add(enterprise, facts.kind, name, known, png, start, end, now)
 
     async def seal_list(self) -> Sequence[MarkItem]:
@@ -170,7 +170,7 @@ class Desk:
             signer.check(now)
         except RenderRefused as refusal:
             remedy = "Give a PKCS#12 file with one RSA or P-256 key, its certificate, and the password of the file."
-            raise Refusal(refusal.code, refusal.detail, remedy) from refusal
+            raise _told(refusal, remedy) from refusal
         secret = orjson.dumps({"p12": signer.rewritten.hex(), "password": ""})
         return await self._vault.add(owner, "key", called, {}, secret, signer.valid_from, signer.valid_to, now)
 
@@ -305,6 +305,11 @@ class Desk:
     async def drain(self) -> None:
         """As SIGTERM does."""
         self._end()
+
+
+def _told(refusal: RenderRefused, remedy: str) -> Refusal:
+    """The renderer's reason as a sentence of its own."""
+    return Refusal(refusal.code, f"{refusal.detail[:1].upper()}{refusal.detail[1:]}.", remedy)
 
 
 def _enterprise(code: str) -> str:

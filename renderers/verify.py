@@ -1,143 +1,227 @@
 """Who signed a PDF, and is it whole? The answer of `origin verify`, by pyHanko, which shares no code with our signer.
 
-Nothing is fetched: revocation is not asked, trust is what the caller's authorities say. A file counts as whole only
-when a signature covers all of it: an update appended later is not trusted, whatever it says.
+A certificate is written in one piece and signed once, by its exporter, over all of it. VALID means that this is so:
+that signature is intact, its key was fit and its certificate in force, and nothing was added but data for long-term
+validation (see `additions`). Whatever else is in the file is told as what it is, and the file is NOT VALID.
+
+Nothing is fetched: revocation is not asked, and trust is what the caller's authorities say. Without an authority
+anybody could have made the key, so the first line says that nobody was asked.
 """
 
-import io
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
 
-from asn1crypto import pem
-from asn1crypto import x509 as asn1_x509
-from pyhanko.pdf_utils.misc import PdfError
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.general import SigningError
-from pyhanko.sign.validation import validate_pdf_signature
-from pyhanko.sign.validation.errors import SignatureValidationError
-from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import SignatureCoverageLevel
-from pyhanko_certvalidator import ValidationContext
+from pyhanko.sign.fields import enumerate_sig_fields
 
-MAX_BYTES = 32 << 20
-# The report says all; pyHanko would print a stack trace for every certificate of an unknown authority.
-logging.getLogger("pyhanko.sign.validation").setLevel(logging.CRITICAL)
-USAGE = KeyUsageConstraints(key_usage={"digital_signature", "non_repudiation"}, match_all_key_usages=False)
+from renderers import hostile_pdf
+from renderers.additions import info
+from renderers.hostile_pdf import PdfRefused, damaged
+from renderers.signatures import Examined, Reason, SignatureReport, TimeStampReport, quoted, signature, time_stamp
 
-TRUST = {True: "a trusted authority", False: "not a trusted authority", None: "trust was not examined"}
-
-
-@dataclass(frozen=True, slots=True)
-class SignatureReport:
-    """What is known of one signature."""
-
-    field: str
-    signer: str
-    """Common name in the certificate."""
-    issuer: str
-    certificate_sha256: str
-    signed_at: datetime | None
-    """The signer's own claim (/M): B-B has no time stamp."""
-    intact: bool
-    """The signed bytes are unchanged and the signature is by this certificate's key."""
-    whole: bool
-    """The signature covers the whole file."""
-    trusted: bool | None
-    """Chain leads to a given authority; None when none was given or the content is not intact anyway."""
-    detail: str = ""
+MAX_SIGNATURES = hostile_pdf.MAX_REVISIONS
+TITLE = re.compile(r"Certificate of origin ([A-Z]{1,3}[0-9]{2}([0-9A-Z]{9})[0-9A-Za-z]{4}), (?:original|copy)")
+"""As `page` writes it: the certificate number, and in it the exporter's organisation (credit code, characters 9-17)."""
+NOT_ASKED = "nobody was asked whether the key is theirs (--authority)"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What is known of one file."""
 
-    signatures: tuple[SignatureReport, ...]
+    signatures: tuple[SignatureReport, ...] = ()
+    """In the order they were made; the first is the certificate's own."""
     problem: str = ""
     """Why the file could not be examined."""
+    time_stamps: tuple[TimeStampReport, ...] = ()
+    """Added later, for long-term validation."""
+    number: str = ""
+    """The certificate number that the signed file carries; empty when it carries none."""
+    additions: bool = False
+    """Data for long-term validation was added after signing."""
+    reasons: tuple[Reason, ...] = ()
+    """Why a signed file is not valid, the gravest first."""
+    sha256: str = ""
+    """Of the whole file; empty when it was not read to its end. The gateway keeps it for each paper it made: `origin
+    timeline` shows it."""
 
     @property
     def valid(self) -> bool:
-        """At least one signature, all intact, one over the whole file, none known to be untrusted."""
-        return (
-            bool(self.signatures)
-            and all(one.intact and one.trusted is not False for one in self.signatures)
-            and any(one.whole for one in self.signatures)
-        )
+        """Signed, examined, and nothing speaks against it."""
+        return bool(self.signatures) and not self.problem and not self.reasons
 
-    def text(self) -> str:
-        """For people."""
+    @property
+    def summary(self) -> str:
+        """The verdict in one line, with who signed the whole."""
         if self.problem:
             return f"NOT VALID: {self.problem}"
         if not self.signatures:
             return "NOT SIGNED"
-        lines = ["VALID" if self.valid else "NOT VALID"]
+        if self.reasons:
+            return f"NOT VALID: {self.reasons[0].text}"
+        own = self.signatures[0]
+        told = [f"VALID: signed by {own.who}"]
+        if own.trusted:
+            told.append(f"{quoted(own.issuer)} vouches for the key")
+        else:
+            told.append(NOT_ASKED)
+        if self.additions:
+            told.append("only long-term data was added since")
+        return "; ".join(told)
+
+    def text(self) -> str:
+        """For people: the summary, then what is known of each signature."""
+        lines = [self.summary]
+        lines += [f"  reason      {reason.text}" for reason in self.reasons[1:]]
+        if self.signatures and self.number:
+            lines.append(f"  certificate {self.number}")
         for one in self.signatures:
-            lines += [
-                f"  signed by   {one.signer}",
-                f"  issued by   {one.issuer} ({TRUST[one.trusted]})",
-                f"  says when   {one.signed_at.isoformat() if one.signed_at else 'not said'}",
-                f"  content     {'unchanged' if one.intact else 'CHANGED since it was signed, or by another key'}",
-                f"  covers      {'the whole file' if one.whole else 'only a part of the file'}",
-            ]
-            if one.detail:
-                lines.append(f"  remark      {one.detail}")
+            lines += one.lines()
+        lines += [line for stamp in self.time_stamps for line in stamp.lines()]
         return "\n".join(lines)
 
 
-def verify(content: bytes, authorities: Sequence[bytes] = (), at: datetime | None = None) -> Report:
-    """Examines a PDF. `authorities` are trusted certificates (PEM or DER), `at` the aware moment of judgement (now)."""
-    if len(content) > MAX_BYTES:
-        return Report((), f"the file has more than {MAX_BYTES >> 20} MiB")
-    if not content.startswith(b"%PDF-"):
-        return Report((), "this is no PDF file")
+def verify(
+    content: bytes, authorities: Sequence[bytes] = (), at: datetime | None = None, enterprise: str = ""
+) -> Report:
+    """Examines a PDF.
+
+    `authorities`: trusted certificates (PEM, one or several in each, or DER); the signer's own certificate is one too.
+    `at`: the aware moment of judgement (now). `enterprise`: credit code of who should have signed. Raises ValueError
+    when an authority is no certificate; nothing for whatever is in `content`.
+    """
+    roots = [root for one in authorities for root in _certificates(one)]
+    moment = at or datetime.now(UTC)
     try:
-        roots = [_certificate(one) for one in authorities]
-    except ValueError:
-        return Report((), "a given authority is no certificate")
-    try:
-        found = tuple(PdfFileReader(io.BytesIO(content)).embedded_signatures)
-        return Report(tuple(_report(one, roots, at) for one in found))
-    except (
-        PdfError,
-        SigningError,
-        SignatureValidationError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-    ):
-        # pyHanko parses hostile bytes here; whatever it stumbles over, the file is not valid.
-        return Report((), "the file is damaged: it can't be read as a PDF")
+        report = _report(content, hostile_pdf.read(content), roots, moment, enterprise)
+    except PdfRefused as refusal:
+        report = Report(problem=str(refusal))
+    except Exception:  # hostile bytes: whatever pyHanko stumbles over, nobody can vouch for the file
+        report = Report(problem=str(damaged()))
+    whole = len(content) <= hostile_pdf.MAX_BYTES
+    return replace(report, sha256=hashlib.sha256(content).hexdigest() if whole else "")
 
 
-def _certificate(content: bytes) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(pem.unarmor(content)[2] if pem.detect(content) else content)
+def _certificates(content: bytes) -> list[x509.Certificate]:
+    """Raises ValueError."""
+    if b"-----BEGIN" in content:
+        return x509.load_pem_x509_certificates(content)
+    return [x509.load_der_x509_certificate(content)]
 
 
-def _report(embedded: Any, roots: Sequence[asn1_x509.Certificate], at: datetime | None) -> SignatureReport:
-    certificate = embedded.signer_cert
-    context = ValidationContext(trust_roots=list(roots), allow_fetching=False, moment=at, revocation_mode="soft-fail")
-    detail = ""
-    try:
-        status = validate_pdf_signature(embedded, context, key_usage_settings=USAGE)
-        intact = bool(status.intact and status.valid)
-        whole = status.coverage == SignatureCoverageLevel.ENTIRE_FILE
-        trusted: bool | None = bool(status.trusted) if roots and intact else None
-    except (SignatureValidationError, SigningError, PdfError, ValueError) as error:
-        intact, whole, trusted = False, False, None
-        detail = type(error).__name__
-    return SignatureReport(
-        field=str(embedded.field_name),
-        signer=str(certificate.subject.native.get("common_name", certificate.subject.human_friendly)),
-        issuer=str(certificate.issuer.native.get("common_name", certificate.issuer.human_friendly)),
-        certificate_sha256=certificate.sha256.hex(),
-        signed_at=embedded.self_reported_timestamp,
-        intact=intact,
-        whole=whole,
-        trusted=trusted,
-        detail=detail,
+def _report(
+    content: bytes, reader: PdfFileReader, roots: Sequence[x509.Certificate], at: datetime, enterprise: str
+) -> Report:
+    fields = [value for _, value, _ in islice(enumerate_sig_fields(reader), MAX_SIGNATURES + 1)]
+    if not any(fields):
+        return Report()
+    if len(fields) > MAX_SIGNATURES:
+        raise PdfRefused(f"the file has more than {MAX_SIGNATURES} signatures")
+    embedded = reader.embedded_signatures
+    empty = sum(value is None for value in fields)
+    if len(embedded) + empty != len(fields):
+        raise PdfRefused("the file has a signature of a kind that nobody knows")
+    signed = [signature(one, content, roots, at) for one in embedded if one.sig_object_type == "/Sig"]
+    stamps = [time_stamp(one, content, roots, at) for one in embedded if one.sig_object_type == "/DocTimeStamp"]
+    if len(signed) + len(stamps) != len(embedded) or not signed:
+        raise PdfRefused("the file has no signature of its own, only a time stamp, or something that is neither")
+    number = _number(reader)
+    reports = tuple(one.report for one in signed)
+    first_of_all = embedded[0].sig_object_type == "/Sig" and embedded[0].signed_revision == 0
+    reasons = [
+        *_signed_again(signed, roots),
+        *_not_the_whole(reports[0], first_of_all, bool(empty), stamps),
+        *_not_by_whom(reports[0], number, enterprise),
+        *(Reason(fault.code, f"signed by {reports[0].who} {fault.text}") for fault in reports[0].faults),
+    ]
+    return Report(
+        signatures=reports,
+        time_stamps=tuple(stamps),
+        number=number[0],
+        additions=reports[0].later == "long-term data",
+        reasons=tuple(reasons),
     )
+
+
+def _number(reader: PdfFileReader) -> tuple[str, str]:
+    """Certificate number and organisation in the title of the file as it was signed; empty when it has none."""
+    try:
+        found = TITLE.fullmatch(str(info(reader.get_historical_resolver(0))["/Title"]))
+    except (KeyError, TypeError):
+        found = None
+    return (found[1], found[2]) if found else ("", "")
+
+
+def _signed_again(signed: Sequence[Examined], roots: Sequence[x509.Certificate]) -> Iterator[Reason]:
+    """The last signature covers the whole, so that is who signed it; the certificate's own is the first."""
+    if len(signed) > 1:
+        own, last = signed[0], signed[-1]
+        relation = _relation(own, last, roots)
+        text = f"the whole is signed by {last.report.who} ({relation}), over what {own.report.who} had signed before"
+        yield Reason("SIGNED-AGAIN", text)
+
+
+def _relation(own: Examined, other: Examined, roots: Sequence[x509.Certificate]) -> str:
+    """Who somebody is that signed after the exporter."""
+    if other.certificate == own.certificate:
+        return "the same key once more"
+    if other.report.self_made and not other.report.trusted:
+        return "a self-made key: no authority vouches for it"
+    if not any(_issued(one, own.certificate) and _issued(one, other.certificate) for one in [*own.others, *roots]):
+        return f"a key of another authority, {quoted(other.report.issuer)}"
+    if set(other.report.enterprises) & set(own.report.enterprises):
+        return "another key of the same enterprise"
+    return f"another enterprise of the same authority, {quoted(other.report.issuer)}"
+
+
+def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _not_the_whole(
+    own: SignatureReport, first_of_all: bool, empty_field: bool, stamps: Sequence[TimeStampReport]
+) -> Iterator[Reason]:
+    """What does not stand under the exporter's signature."""
+    if own.detail and not any(fault.code == "WEAK" for fault in own.faults):
+        yield Reason("UNREADABLE", f"the signature by {own.who} can't be examined ({own.detail})")
+    elif not own.intact and not own.detail:
+        yield Reason("CHANGED", f"what {own.who} signed was changed since, or another key signed it")
+    if not first_of_all:
+        yield Reason("NOT-IN-ONE-PIECE", f"{own.who} signed a file that was changed before; a certificate never was")
+    if own.later == "changes" or empty_field:
+        yield Reason("CHANGED-AFTER", f"{own.who} signed a part only: something was added or changed later")
+    for stamp in stamps:
+        if not (stamp.intact and stamp.whole):
+            yield Reason(
+                "TIME-STAMP", f"signed by {own.who}, but the time stamp of {quoted(stamp.authority)} is broken"
+            )
+
+
+def _not_by_whom(own: SignatureReport, number: tuple[str, str], enterprise: str) -> Iterator[Reason]:
+    """Who should have signed is the enterprise that the caller names, and the one whose number it is."""
+    if own.self_made and not own.trusted:
+        yield Reason("SELF-MADE", f"signed by {own.who} with a self-made key, for which no authority vouches")
+    elif own.trusted is False and not own.faults:  # they are why nobody vouches for it
+        text = (
+            f"signed by {own.who} with a key of {quoted(own.issuer)}, for which none of the given authorities vouches"
+        )
+        yield Reason("OTHER-AUTHORITY", text)
+    if enterprise and not own.enterprises:
+        text = (
+            f"signed by {own.who}, whose certificate names no credit code: nobody can tell whether it is {enterprise}"
+        )
+        yield Reason("ENTERPRISE-NOT-NAMED", text)
+    elif enterprise and enterprise not in own.enterprises:
+        yield Reason("OTHER-ENTERPRISE", f"signed by {own.who}, not by {enterprise}")
+    elif own.enterprises and number[0] and all(code[8:17] != number[1] for code in own.enterprises):
+        yield Reason("OTHER-ENTERPRISE", f"signed by {own.who}, but {number[0]} is another enterprise's number")

@@ -10,6 +10,19 @@ import pytest
 
 import schemas
 from tests.architecture.tree import ROOT
+from tests.renderers.attacks import CHANGES
+from tests.renderers.papers import (
+    AUTHORITY,
+    ENTERPRISE,
+    NUMBER,
+    OTHER,
+    OTHER_NAME,
+    OWN_NAME,
+    keys,
+    paper,
+    saved,
+    signed_again,
+)
 
 EXAMPLES = ROOT / "schemas" / "examples"
 
@@ -109,6 +122,54 @@ def test_verify_says_what_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\nnothing")
     done = origin("verify", tmp_path / "a.pdf")
     assert (done.returncode, done.stdout.count("NOT VALID")) == (1, 1)
+
+
+def test_verify_answers_for_each_file(tmp_path: Path) -> None:
+    """In words and as data; the exit code is 0 for VALID alone, and nothing makes it print a stack trace."""
+    strange = {
+        "empty.pdf": b"",
+        "text.pdf": b"hello",
+        "deep.pdf": b"%PDF-1.7\n" + b"[" * 100_000,
+        "zeros.pdf": bytes(5000),
+        "png.pdf": b"\x89PNG\r\n\x1a\n" + bytes(99),
+        "cut.pdf": paper()[:-500],
+        "half.pdf": paper()[: len(paper()) // 2],
+        "table.pdf": paper().replace(b"\nxref\n0 ", b"\nxref\n9 "),
+        "changed.pdf": saved(paper(), CHANGES["painted over"]),
+        "again.pdf": signed_again(saved(paper(), CHANGES["painted over"]), keys().other),
+    }
+    for name, content in {**strange, "good.pdf": paper()}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.pdf").mkdir()
+    (tmp_path / "large.pdf").touch()
+    os.truncate(tmp_path / "large.pdf", 33 << 20)
+    (tmp_path / "root.pem").write_bytes(keys().root)
+    trust = ("--authority", "root.pem")
+    good = origin("verify", "good.pdf", *trust, "--enterprise", ENTERPRISE, folder=tmp_path)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.startswith(f'good.pdf: VALID: signed by "{OWN_NAME}"; "{AUTHORITY}" vouches for the key\n')
+    assert origin("verify", "good.pdf", "--enterprise", OTHER, folder=tmp_path).returncode == 1
+    done = origin("verify", *strange, *trust, folder=tmp_path)
+    assert (done.returncode, done.stderr, done.stdout.count("pdf: NOT VALID: ")) == (1, "", len(strange)), done.stdout
+    unread = ["large.pdf", "folder.pdf", "missing.pdf", b"\xff.pdf".decode("utf-8", "surrogateescape")]
+    names = [*strange, "good.pdf", *unread]
+    done = origin("verify", *names, *trust, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert [line.split(": ")[1] for line in done.stdout.splitlines() if ".pdf: " in line] == (
+        ["NOT VALID"] * len(strange) + ["VALID"] + ["NOT VALID"] * len(unread)
+    )
+    data = json.loads(origin("verify", "--json", *names, *trust, folder=tmp_path).stdout)
+    assert [one["valid"] for one in data].count(True) == 1
+    by_name = {one["file"]: one for one in data}
+    assert [reason["code"] for reason in by_name["again.pdf"]["reasons"]] == ["SIGNED-AGAIN", "CHANGED-AFTER"]
+    assert by_name["again.pdf"]["summary"].startswith(f'NOT VALID: the whole is signed by "{OTHER_NAME}"')
+    assert by_name["missing.pdf"]["problem"] == "it can't be read: No such file or directory"
+    large = by_name["large.pdf"]
+    assert (large["problem"], large["sha256"]) == ("the file has more than 32 MiB", "")
+    assert by_name["good.pdf"]["number"] == NUMBER
+    for wrong in (("--enterprise", "X"), ("--authority", "text.pdf"), ("--authority", "missing.pem")):
+        done = origin("verify", "good.pdf", *wrong, folder=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
 @pytest.mark.parametrize(

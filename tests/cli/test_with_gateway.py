@@ -8,16 +8,17 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.architecture.tree import ROOT
 from tests.cli.test_cli import EXAMPLES, origin
-from tests.renderers.key_files import a_pair, certificate_bag, hidden, key_bag, key_file, pkcs8, shown
+from tests.renderers.key_files import a_pair, certificate_bag, hidden, key_bag, key_file, pkcs8, shown, sm2_key
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,32 @@ def test_a_password_file_is_read_as_people_save_it(
     assert (done.returncode, done.stderr.count("\n")) == (code, 0 if code == 0 else 1), done.stderr
     assert "secret" not in done.stdout + done.stderr
     assert "Our mistake" not in done.stderr
+
+
+MANY = 10_000_000
+"""Rounds of hashing that held up every client for four seconds."""
+REFUSED: dict[str, tuple[Callable[[bytes, Any], bytes], str]] = {
+    "SM2": (lambda key, certificate: key_file(hidden(certificate), shown(key_bag(sm2_key().dump()))), "SM2"),
+    "costly key": (lambda key, certificate: key_file(hidden(certificate), shown(key_bag(key, MANY))), "rounds"),
+    "costly certificate": (
+        lambda key, certificate: key_file(hidden(certificate, rounds=MANY), shown(key_bag(key))), "rounds"
+    ),
+    "costly checksum": (
+        lambda key, certificate: key_file(hidden(certificate), shown(key_bag(key)), checksum_rounds=MANY), "rounds"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_wrong_with_a_key_file_is_named(served: dict[str, str], tmp_path: Path, name: str) -> None:
+    key, certificate = a_pair()
+    make, words = REFUSED[name]
+    (tmp_path / "k.p12").write_bytes(make(pkcs8(key), certificate_bag(certificate)))
+    (tmp_path / "password.txt").write_bytes(b"x")
+    call = ("key", "add", tmp_path / "k.p12", "--enterprise", "91330299MA9XYD0C2A")
+    done = origin(*call, "--password-file", tmp_path / "password.txt", **served)
+    assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (1, True, 1), done.stderr
+    assert re.fullmatch(r"origin: KEY-[A-Z]+: [^.]+\. Give [^.]+\.\n", done.stderr), "two sentences"
 
 
 def test_the_same_over_http_tells_nothing_either(served: dict[str, str]) -> None:

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from renderers.der import OCTETS, SEQUENCE, der, integer, oid
+
 PASSWORD = "x"
 ROUNDS = 1000
 SALT, IV = b"8 bytes.", b"sixteen bytes..."
@@ -45,6 +47,13 @@ def pkcs8(key: Any) -> bytes:
     return bytes(
         key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+
+
+def sm2_key() -> Any:
+    """On the curve of GB/T 32918.5. Its public half is left to whoever reads it."""
+    secret = der(SEQUENCE, integer(1), der(OCTETS, bytes(31) + b"\x07"))
+    algorithm = der(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.156.10197.1.301"))
+    return keys.PrivateKeyInfo.load(der(SEQUENCE, integer(0), algorithm, der(OCTETS, secret)))
 
 
 def encrypted(

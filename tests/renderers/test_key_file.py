@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asn1crypto import keys
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from renderers.der import OCTETS, SEQUENCE, der, integer, oid
 from renderers.key_file import MAX_ROUNDS, read
 from renderers.layout import RenderRefused
 from renderers.sign import Signer
@@ -30,6 +28,7 @@ from tests.renderers.key_files import (
     key_file,
     pkcs8,
     shown,
+    sm2_key,
 )
 
 SM3, SM4 = "1.2.156.10197.1.401.2", "1.2.156.10197.1.104.2"
@@ -131,13 +130,6 @@ def test_a_key_so_large_that_it_takes_seconds_to_test_is_refused_unopened() -> N
 def test_what_is_wrong_is_named(content: Callable[[], bytes], code: str, words: str) -> None:
     refusal = refused(content())
     assert (refusal.code, words in refusal.detail) == (code, True), refusal
-
-
-def sm2_key() -> Any:
-    """On the curve of GB/T 32918.5. Its public half is left to whoever reads it."""
-    secret = der(SEQUENCE, integer(1), der(OCTETS, bytes(31) + b"\x07"))
-    algorithm = der(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.156.10197.1.301"))
-    return keys.PrivateKeyInfo.load(der(SEQUENCE, integer(0), algorithm, der(OCTETS, secret)))
 
 
 def of_kind(key: Any, digest: Any = None) -> bytes:

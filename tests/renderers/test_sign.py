@@ -56,8 +56,8 @@ def test_an_unknown_authority_is_not_trusted_but_no_answer_is_no_distrust() -> N
     other = demo_keys.make_authority(AT, "Somebody else")
     assert verify(content, [other.pem], AT).signatures[0].trusted is False
     assert not verify(content, [other.pem], AT).valid
-    assert verify(content).signatures[0].trusted is None
-    assert verify(content).valid
+    assert verify(content, at=AT).signatures[0].trusted is None
+    assert verify(content, at=AT).valid
 
 
 @pytest.mark.parametrize("where", [0.01, 0.3, 0.6, 0.9])
