@@ -160,6 +160,7 @@ def _progress(as_json: bool) -> Iterator[Callable[[int, int], None]]:
 def _ask(data: Path | None, question: "Callable[[Auditor], Any]") -> Any:
     """Put a question to the database. Raises Stop."""
     from adapters.postgres.install import EmbeddedError
+    from adapters.postgres.pool import ServerRefused
     from gateway.ports import Unavailable
 
     async def run() -> Any:
@@ -168,7 +169,7 @@ def _ask(data: Path | None, question: "Callable[[Auditor], Any]") -> Any:
 
     try:
         return asyncio.run(run())
-    except (EmbeddedError, Unavailable, OSError) as trouble:
+    except (EmbeddedError, ServerRefused, Unavailable, OSError) as trouble:
         raise Stop(f"The database can't be read: {trouble}", UNREACHABLE) from None
 
 
