@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -30,21 +31,24 @@ from adapters.store.audit import PostgresDays
 from adapters.store.blobs import PostgresBlobs
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import PostgresDeadLetters
+from adapters.store.leaves import Leaves
 from adapters.store.postgres import PostgresStore
 from adapters.store.rooms import Files, PrintClaims
 from adapters.store.vault import Vault
-from gateway import broker, keyfile
-from gateway.core.overdue import Rules, RulesRefused, load_rules
+from gateway import broker, keyfile, operator_files
+from gateway.core.overdue import RulesRefused
+from gateway.core.quotas import QuotasRefused
 from gateway.database import Database, database, patiently
 from gateway.gauges import watch, watch_broker
 from gateway.health import examine, troubles
 from gateway.inlet import GatewayInlet
 from gateway.jobs import HARD_END, Jobs
 from gateway.metrics import GROUPS, Metrics, about_the_process
+from gateway.number_pace import watch_paces
 from gateway.operations import Refusal
 from gateway.ports import Bus, Dialect, Unavailable
 from gateway.probes import Probes
-from gateway.runtime.catalog import ProfileChecks, load_overdue
+from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import Opener
 from gateway.runtime.door import Door
@@ -109,6 +113,7 @@ class Gateway:
             pool = await patiently(connected, metrics, self._stopping)
             self._stack.push_async_callback(_close, pool)
             bus = await self._stack.enter_async_context(PostgresBus(pool, partial(connect, place.direct)))
+            await patiently(partial(_proposals, pool), metrics, self._stopping)
             carrier = await self._carrier(pool, bus, metrics)
             vault = Vault(pool, keyfile.read_or_make(settings.master_key_path))
             await patiently(partial(_checked, vault), metrics, self._stopping)
@@ -154,12 +159,14 @@ class Gateway:
         blobs = PostgresBlobs(pool)
         dead = PostgresDeadLetters(pool, bus.wake)
         dialects: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
-        turn = Turn(store, GatewayInlet(codec), codec, dialects, clock, metrics, _overdue_rules(settings))
+        inlet = GatewayInlet(codec)
+        turn = Turn(store, inlet, codec, dialects, clock, metrics, operator_files.overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
             alone, ahead = metrics.timed("turn", turn.handle), metrics.timed("turn", turn.ahead)
             self._jobs.add("turn", lambda: consume(readers, "turn", LISTENS, alone, metrics, ahead=ahead))
             self._jobs.add("timers", lambda: _timers(turn, self._stopping), end=lambda: None)
+            self._jobs.add("number pace", lambda: watch_paces(pool, metrics))
             self._jobs.add("day seal", lambda: seal_days(PostgresDays(pool), clock))
         if Role.RELAY in roles and carrier is not bus:
             self._jobs.add("relay", Relay(self._jobs.readers(bus), carrier, bus.on_the_log, metrics).run)
@@ -205,22 +212,31 @@ class Gateway:
             from adapters.inbound.bus import BusIntake
             from adapters.inbound.folder import HotFolders
             from adapters.inbound.http.app import Deps, create_app
+            from adapters.store.quotas import PostgresQuotas
             from adapters.store.views import Views
             from gateway.desk import Desk
+            from gateway.runtime.quotas import Quotas
             from renderers import fonts
+            from renderers.printable import PrintableChecks
 
             most, failed = settings.max_bytes, metrics.failed
-            door = Door(store, dialects, ProfileChecks(), codec, clock, fonts.missing, most, failed=failed)
-            clients = Clients(pool)
+            checks = PrintableChecks(ProfileChecks())
+            door = Door(store, dialects, checks, codec, clock, fonts.missing, most, failed=failed)
+            limits = operator_files.limits(settings)
+            clients = Clients(pool, limits)
+            table = PostgresQuotas(pool, limits)
             feed = StatusStream(pool)
             intake = IntakeMetrics(registry)
-            doctor = partial(examine, settings, pool, place.embedded, vault, clients)
-            desk = Desk(clients, vault, store, turn, clock, doctor, dead, carrier, self.stop)
+            quotas = Quotas(clock, table, uuid4(), intake.over)
+            leaves = Leaves(pool)
+            doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
+            desk = Desk(clients, leaves, table, vault, store, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
-            on_bus = BusIntake(readers, door, clients, dead, clock, intake, metrics, there)
+            on_bus = BusIntake(readers, door, clients, quotas, dead, clock, intake, metrics, there)
             deps = Deps(
                 door=door,
                 clients=clients,
+                quotas=quotas,
                 reader=Views(pool),
                 feed=feed,
                 command=turn.command,
@@ -233,13 +249,14 @@ class Gateway:
                 max_bytes=settings.max_bytes,
             )
             self._listen(create_app(deps))
-            for name, run in (("door", door.run), ("feed", feed.run), ("bus", on_bus.run)):
+            for name, run in (("door", door.run), ("quotas", quotas.run), ("feed", feed.run), ("bus", on_bus.run)):
                 self._jobs.add(name, run)
             if settings.folder_root:
                 folders = HotFolders(
                     settings.folder_root,
                     door,
                     clients.by_id,
+                    quotas,
                     intake,
                     max_bytes=settings.max_bytes,
                     settle=settings.folder_settle_seconds,
@@ -299,10 +316,10 @@ class Gateway:
             log.info("gateway.stopped")
 
 
-def _overdue_rules(settings: Settings) -> Rules:
-    """What is overdue when: the operator's file, or the shipped one. Raises RulesRefused and OSError."""
-    path = settings.overdue_rules
-    return load_overdue() if path is None else load_rules(path.read_text("utf-8", "replace"))
+async def _proposals(pool: asyncpg.Pool) -> None:
+    """Said at each start until the operator has answered."""
+    if waiting := await Leaves(pool).proposed():
+        log.warning("leave.proposed", waiting=waiting, answer="origin client grants --proposed")
 
 
 async def _not_yet() -> Sequence[str]:
@@ -346,5 +363,5 @@ def problems_at_start() -> tuple[type[Exception], ...]:
     from adapters.postgres.migrate import MigrationRefused
     from adapters.postgres.pool import ServerRefused
 
-    refused = (broker.BrokerRefused, keyfile.KeyFileRefused, RulesRefused)
+    refused = (broker.BrokerRefused, keyfile.KeyFileRefused, RulesRefused, QuotasRefused)
     return EmbeddedError, MigrationRefused, ServerRefused, Unavailable, *refused, OSError

@@ -9,6 +9,7 @@ import typer
 from gateway import (
     cli_audit,
     cli_certificates,
+    cli_clients,
     cli_customs,
     cli_declare,
     cli_dev,
@@ -37,6 +38,7 @@ for register in (
     cli_documents,
     cli_declare,
     cli_certificates,
+    cli_clients,
     cli_operator,
     cli_dlt,
     cli_drain,

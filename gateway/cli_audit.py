@@ -1,11 +1,11 @@
-"""audit verify, audit root: is what happened still what is stored? Straight on the database, without the gateway.
+"""audit verify, root, acts: is what happened still what is stored? Straight on the database, without the gateway.
 
 An auditor need not trust the process that wrote the rows: the command reads the database that the gateway uses, in one
 unchanging picture, also while it runs. The embedded database is started for it when no gateway runs.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -14,11 +14,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli_common import FAULTY, UNREACHABLE, USAGE, JsonOption, Stop, dump, example, group, say, show
+from gateway.cli_common import (
+    FAULTY,
+    UNREACHABLE,
+    USAGE,
+    JsonOption,
+    Stop,
+    dump,
+    example,
+    facts,
+    group,
+    say,
+    show,
+    when,
+)
 
 if TYPE_CHECKING:
-    from adapters.store.audit import Auditor, Report
+    import asyncpg
+
+    from adapters.store.audit import Report
     from gateway.core.audit import Sealed
+    from gateway.operations import ActItem
 
 audit = group("An audit that holds: every event carries the hash of the one before it, every day has a root.")
 Audited = Annotated[
@@ -53,10 +69,10 @@ def verify(
     wanted = _date(day) if day is not None else None
     root = _root(expect) if expect is not None else None
 
-    async def look(auditor: "Auditor") -> "tuple[Report, list[Sealed]]":
-        from adapters.store.audit import overdue_seal
+    async def look(connection: "asyncpg.Connection") -> "tuple[Report, list[Sealed]]":
+        from adapters.store.audit import Auditor, overdue_seal
 
-        now = datetime.now(UTC)
+        auditor, now = Auditor(connection), datetime.now(UTC)
         with _progress(as_json) as told:
             if certificate is not None:
                 report = await auditor.certificate(certificate)
@@ -87,8 +103,10 @@ def root(
     """The root of a day, to be kept outside the database. Exit 1: that day has none (yet)."""
     wanted = _date(day) if day is not None else None
 
-    async def look(auditor: "Auditor") -> "list[Sealed]":
-        return list(await auditor.sealed())
+    async def look(connection: "asyncpg.Connection") -> "list[Sealed]":
+        from adapters.store.audit import Auditor
+
+        return list(await Auditor(connection).sealed())
 
     found = [one for one in _ask(data, look) if wanted in (None, one.day)]
     if not found:
@@ -97,6 +115,29 @@ def root(
         dump(asdict(found[-1]))
         return
     say(found[-1].root)
+
+
+@audit.command(epilog=example("origin audit acts", "origin audit acts --client agent-1 --json"))
+def acts(
+    client: Annotated[str | None, typer.Option(help="Only what was done to this client.", show_default="all")] = None,
+    data: Audited = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What operators did to clients and their leave to declare: who, when, what. Newest first, at most 500."""
+
+    async def look(connection: "asyncpg.Connection") -> "Sequence[ActItem]":
+        from adapters.store.acts import acts as noted
+
+        return await noted(connection, client)
+
+    found = [act.model_dump(mode="json") for act in _ask(data, look, "origin.operator_act")]
+    if as_json:
+        dump(found)
+        return
+    show(
+        ("when", "who", "what", "client", ""),
+        [(when(a["at"]), a["who"], a["what"], a["client"], facts(a["detail"])) for a in found],
+    )
 
 
 # ---------------------------------------------------------------- what was found
@@ -157,15 +198,17 @@ def _progress(as_json: bool) -> Iterator[Callable[[int, int], None]]:
 # ---------------------------------------------------------------- the database
 
 
-def _ask(data: Path | None, question: "Callable[[Auditor], Any]") -> Any:
-    """Put a question to the database. Raises Stop."""
+def _ask(data: Path | None, question: "Callable[[asyncpg.Connection], Any]", table: str = "origin.audit_day") -> Any:
+    """Put a question to the database, which must have this table. Raises Stop."""
     from adapters.postgres.install import EmbeddedError
     from adapters.postgres.pool import ServerRefused
     from gateway.ports import Unavailable
 
     async def run() -> Any:
-        async with _auditor(data) as auditor:
-            return await question(auditor)
+        async with _database(data) as connection:
+            if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+                raise Stop("The database is of an older version: start the gateway once.", FAULTY)
+            return await question(connection)
 
     try:
         return asyncio.run(run())
@@ -174,11 +217,10 @@ def _ask(data: Path | None, question: "Callable[[Auditor], Any]") -> Any:
 
 
 @asynccontextmanager
-async def _auditor(data: Path | None) -> "AsyncIterator[Auditor]":
+async def _database(data: Path | None) -> "AsyncIterator[asyncpg.Connection]":
     """On the database of the settings, of a running gateway, or of one that stands still."""
     from adapters.postgres.embedded import Embedded, running_dsn
     from adapters.postgres.pool import connect
-    from adapters.store.audit import Auditor
     from gateway.settings import SettingsRefused, load
 
     try:
@@ -197,9 +239,7 @@ async def _auditor(data: Path | None) -> "AsyncIterator[Auditor]":
     try:
         connection = await connect(dsn, application="origin audit")
         try:
-            if await connection.fetchval("SELECT to_regclass('origin.audit_day')") is None:
-                raise Stop("The database is of an older version: start the gateway once.", FAULTY)
-            yield Auditor(connection)
+            yield connection
         finally:
             await connection.close()
     finally:

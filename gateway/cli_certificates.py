@@ -43,9 +43,10 @@ def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: Js
     found["overdue"] = ", ".join(found["overdue"]) or None
     rows = [(name, when(value) if name.endswith("_at") else value) for name, value in found.items() if name != "papers"]
     for part, paper in found["papers"].items():
-        rows.append(
-            (part, f"{paper['pages']} page(s), print: {paper['print']}" if paper["file_sha256"] else "not rendered")
-        )
+        told = f"{paper['pages']} page(s), print: {paper['print']}" if paper["file_sha256"] else "not rendered"
+        if paper["trouble"]:
+            told += f"; stands still: {paper['trouble']}. See origin timeline; mend it, then origin print."
+        rows.append((part, told))
     show(("", ""), [row for row in rows if row[1] is not None])
 
 

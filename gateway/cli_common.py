@@ -1,9 +1,11 @@
 """What all commands share: how they print, how they end, how they reach the gateway. Imports nothing heavy."""
 
+import codecs
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -25,6 +27,8 @@ DataOption = Annotated[
     Path, typer.Option("--data", envvar="ORIGIN_DATA", help="Data directory of the gateway, for its operator key.")
 ]
 DATA = Path("origin-data")
+MAX_TEXT = 64 << 10
+"""Largest file with a key or a password, bytes."""
 SECONDS = 60.0
 """Longest wait for an answer."""
 
@@ -88,16 +92,31 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = 
     Console().print(table)
 
 
-def when(moment: str) -> str:
-    """A time of the gateway in the reader's own zone, to the second."""
+def when(moment: str | None) -> str:
+    """A time of the gateway in the reader's own zone, to the second; none: nothing."""
     from datetime import datetime
 
-    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+    if moment is None:
+        return ""
+    at = datetime.fromisoformat(moment)
+    with suppress(OverflowError):  # at either end of time: another zone's calendar has no such day
+        at = at.astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def facts(data: Mapping[str, Any]) -> str:
     """The data of an event on one line; long hashes are cut."""
     return "  ".join(f"{name}={str(value)[:40]}" for name, value in data.items() if value not in (None, "", {}))
+
+
+def login() -> str | None:
+    """The user's login name; None where he has none, as in some containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 # ---------------------------------------------------------------- to the gateway and back
@@ -123,18 +142,31 @@ def operator_key(data: Path) -> str:
 
 def read_text(path: Path) -> str:
     """A small text file. Raises Stop."""
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Stop(f"{path} can't be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.", USAGE) from error
+    return text_of(read_bytes(path, MAX_TEXT), str(path))
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file. Raises Stop."""
+def text_of(content: bytes, name: str) -> str:
+    """Text in UTF-8, or as Windows saves it: with a byte order mark, in UTF-8 or UTF-16. Raises Stop, which quotes
+    nothing of it."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Stop(f"{path} can't be read: {error.strerror}.", USAGE) from error
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise Stop(f"{name} is not text in UTF-8. Save it as UTF-8.", USAGE) from None
+
+
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """A file, or no more than its first `limit` bytes. Raises Stop."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (OSError, ValueError) as error:
+        raise Stop(f"{path} can't be read: {why(error)}.", USAGE) from error
+
+
+def why(error: OSError | ValueError) -> str:
+    """What the system says of a file; ValueError: its name has a NUL."""
+    return getattr(error, "strerror", None) or "this is no file's name"
 
 
 def call(method: str, url: str, path: str, key: str, **options: Any) -> "httpx.Response":
@@ -148,6 +180,8 @@ def call(method: str, url: str, path: str, key: str, **options: Any) -> "httpx.R
         wrong_url()
     except httpx.TransportError:
         unreachable(url)
+    except ValueError:  # not UTF-8, or not a number
+        raise Stop("An argument can't be sent: it is no number, or no text.", USAGE) from None
     if answer.is_success:
         return answer
     raise Stop(problem_text(answer), UNREACHABLE if answer.status_code == 503 else FAULTY)

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Requests on their way at the same time: the gateway commits them together."""
 TRIES = 6
-NOT_NOW = (429, 503)
-"""Nothing was accepted, and the same is asked to come again. No other answer is a reason to send it again."""
+LONGEST = {503: 10.0, 429: 60.0}
+"""Status that means not now -> seconds waited at most before the next try. After no other answer is it sent again."""
+LATEST = 60.0
+"""Who should come back later than in so many seconds is told."""
 TYPES = {".xml": "application/xml", ".json": "application/json", ".ndjson": "application/x-ndjson"}
 
 
@@ -64,7 +66,7 @@ class Verdict:
     @property
     def status(self) -> str:
         """One word."""
-        words = {202: "accepted", 200: "duplicate", 409: "conflict", 422: "refused"}
+        words = {202: "accepted", 200: "duplicate", 409: "conflict", 422: "refused", 429: "later"}
         return words.get(self.http, f"http {self.http}")
 
     @property
@@ -100,7 +102,7 @@ def declare(
 
 
 def _code(verdicts: Sequence[Verdict]) -> int:
-    return UNREACHABLE if any(v.http in NOT_NOW for v in verdicts) else FAULTY
+    return UNREACHABLE if any(v.http in LONGEST for v in verdicts) else FAULTY
 
 
 async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: dict[str, str]) -> list[Verdict]:
@@ -129,22 +131,23 @@ async def _declare_all(documents: Sequence[tuple[Path, bytes]], url: str, head: 
 
 
 async def _declare_one(client: "httpx.AsyncClient", file: Path, content: bytes) -> list[Verdict]:
-    """One request; again, a few times, while the gateway says not now."""
+    """One request; again, a few times, while the gateway says not now, or that this client has its quota."""
     kind = TYPES.get(file.suffix.lower())
     if kind is None:
         kind = TYPES[".json"] if content.lstrip()[:1] == b"{" else TYPES[".xml"]
     for attempt in range(TRIES):
         answer = await client.post("/v1/declarations", content=content, headers={"content-type": kind})
-        if answer.status_code not in NOT_NOW:
+        later = _asked(answer)
+        if answer.status_code not in LONGEST or attempt == TRIES - 1 or later > LATEST:
             break
-        await asyncio.sleep(_pause(answer) if attempt < TRIES - 1 else 0)
+        await asyncio.sleep(min(later, LONGEST[answer.status_code]))
     return _verdicts(str(file), answer)
 
 
-def _pause(answer: "httpx.Response") -> float:
-    """Seconds until the next try. A proxy in between may write a date there."""
+def _asked(answer: "httpx.Response") -> float:
+    """Seconds until the next try, as the answer asks. A proxy in between may write a date there."""
     wanted = answer.headers.get("retry-after", "")
-    return min(float(wanted), 10.0) if wanted.isdecimal() else 1.0
+    return float(wanted) if wanted.isdecimal() else 1.0
 
 
 def _verdicts(file: str, answer: "httpx.Response") -> list[Verdict]:

@@ -1,7 +1,9 @@
 """dlt: records that nobody can read, and what a person decides about them."""
 
 import base64
-import getpass
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -19,7 +21,9 @@ from gateway.cli_common import (
     example,
     get,
     group,
+    login,
     operator_key,
+    read_bytes,
     say,
     show,
     when,
@@ -64,23 +68,41 @@ def dlt_show(
     if as_json:
         dump(found)
         return
-    rows = [(name, value) for name, value in found.items() if name not in ("headers", "body") and value is not None]
+    apart = ("headers", "body", "mended")
+    rows = [(name, value) for name, value in found.items() if name not in apart and value is not None]
     show(("", ""), [*rows, *found["headers"].items()])
-    for line in base64.b64decode(found["body"]).decode("utf-8", "replace").splitlines():
-        say(line)
+    _bytes(found["body"])
+    if found["mended"] is not None:
+        say("--- mended:")
+        _bytes(found["mended"])
 
 
-@dlt.command("replay", epilog=example("origin dlt replay 019ab3c0-7d1e-5c55-8d3a-5d5a3f1c2b11"))
+@dlt.command(
+    "replay",
+    epilog=example(
+        "origin dlt replay 019ab3c0-7d1e-5c55-8d3a-5d5a3f1c2b11",
+        "origin dlt replay ID --body mended.xml --reason 'customs left the end off; asked Ms Li, 0574-1'",
+    ),
+)
 def dlt_replay(
     letter: Identity,
-    reason: Annotated[str, typer.Option(help="Why; kept with it.")] = "tried again",
+    reason: Annotated[str | None, typer.Option(help="Why; kept with it.", show_default="tried again")] = None,
+    body: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The mended bytes, of what customs sent; kept beside the original. Needs --reason."
+        ),
+    ] = None,
     by: By = None,
     url: UrlOption = URL,
     data: DataOption = DATA,
     as_json: JsonOption = False,
 ) -> None:
     """Send the original bytes to the original topic once more. What still can't be read comes back under a new id."""
-    _decide(letter, "replay", reason, by, url, operator_key(data), as_json)
+    if body is not None and not reason:
+        raise Stop("Say why these bytes are right: --reason.", USAGE)
+    mended = {} if body is None else {"body": base64.b64encode(read_bytes(body)).decode()}
+    _decide(letter, "replay", reason or "tried again", by, url, operator_key(data), as_json, mended)
 
 
 @dlt.command("discard", epilog=example("origin dlt discard ID --reason 'a test message of the broker team'"))
@@ -97,10 +119,22 @@ def dlt_discard(
 
 
 def _decide(
-    letter: str, what: Literal["replay", "discard"], reason: str, by: str | None, url: str, key: str, as_json: bool
+    letter: str,
+    what: Literal["replay", "discard"],
+    reason: str,
+    by: str | None,
+    url: str,
+    key: str,
+    as_json: bool,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    ruling = {"by": by or _login(), "reason": reason}
+    ruling = {"by": _person(by), "reason": reason, **more}
     _dead([call("POST", url, f"{PATH}/{_uuid(letter)}/{what}", key, json=ruling).json()], as_json)
+
+
+def _bytes(text: str) -> None:
+    for line in base64.b64decode(text).decode("utf-8", "replace").splitlines():
+        say(line)
 
 
 def _dead(found: list[dict[str, Any]], as_json: bool) -> None:
@@ -111,11 +145,11 @@ def _dead(found: list[dict[str, Any]], as_json: bool) -> None:
     show(COLUMNS, rows)
 
 
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        raise Stop("Nobody is logged in by name: say who decides, --by NAME.", USAGE) from None
+def _person(by: str | None) -> str:
+    person = by or login()
+    if person is None:
+        raise Stop("Nobody is logged in by name: say who decides, --by NAME.", USAGE)
+    return person
 
 
 def _uuid(text: str) -> str:

@@ -109,10 +109,11 @@ def _door() -> "tuple[Door, dict[str, Dialect]]":
     from gateway.runtime.catalog import ProfileChecks
     from gateway.runtime.door import Door
     from renderers import fonts
+    from renderers.printable import PrintableChecks
 
     dialects = _dialects()
     nothing: Any = None
-    return Door(nothing, dialects, ProfileChecks(), nothing, nothing, fonts.missing), dialects
+    return Door(nothing, dialects, PrintableChecks(ProfileChecks()), nothing, nothing, fonts.missing), dialects
 
 
 def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:
@@ -122,9 +123,10 @@ def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:
     content = read_bytes(file)
     kind = media_type(file, content)
     try:
-        # Whose declaration it is, only a gateway can judge: here everybody declares in the right name.
-        owner = dialects[kind].read(content).declaration.applicant_code
-        examined = door.examine(Submission(Client("check", owner), kind, content, "check"))
+        # Whose declaration it is, only a gateway can judge: here everybody declares in the right names.
+        declared = dialects[kind].read(content).declaration
+        owner = Client("check", declared.applicant_code, exporters=frozenset({declared.exporter_code}))
+        examined = door.examine(Submission(owner, kind, content, "check"))
     except Refused as refusal:
         grave = [fault for fault in refusal.faults if fault.severity is Severity.REFUSE]
         return Checked(file, grave, [fault for fault in refusal.faults if fault.severity is Severity.WARN])

@@ -1,4 +1,4 @@
-"""client, seal, key, parked, doctor: the operator's commands, over HTTP with the operator's key."""
+"""seal, key, parked, doctor: the operator's commands, over HTTP with the operator's key."""
 
 import base64
 import sys
@@ -10,6 +10,7 @@ import typer
 from gateway.cli_common import (
     DATA,
     FAULTY,
+    MAX_TEXT,
     URL,
     USAGE,
     DataOption,
@@ -21,117 +22,28 @@ from gateway.cli_common import (
     example,
     get,
     group,
-    hint,
     operator_key,
     read_bytes,
     say,
     show,
+    text_of,
     when,
 )
 
-clients = group("Who may declare, and for which enterprise.")
 seals = group("Seals and handwriting: images that are put on certificates.")
 keys = group("Signing keys of enterprises.")
 parked = group("Messages that broke our own code and wait for a person; all others flow.")
 
 Enterprise = Annotated[str, typer.Option(help="18-character credit code (统一社会信用代码).", show_default=False)]
-CLIENT_COLUMNS = ("name", "enterprise", "prefix", "prints itself", "bus", "since", "revoked")
 MARK_COLUMNS = ("id", "enterprise", "kind", "name", "valid from", "valid to", "stopped")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(clients, name="client")
     app.add_typer(seals, name="seal")
     app.add_typer(keys, name="key")
     app.add_typer(parked, name="parked")
     app.command(epilog=example("origin doctor"))(doctor)
-
-
-# ---------------------------------------------------------------- clients
-
-
-@clients.command("add", epilog=example("origin client add erp-1 --enterprise 91330100799655058B"))
-def client_add(
-    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, '-', '_'.", show_default=False)],
-    enterprise: Enterprise,
-    prefix: Annotated[str, typer.Option(help="Serial prefix of the numbers it is given, 0 to 3 characters.")] = "",
-    on_request: Annotated[
-        bool, typer.Option("--print-on-request", help="Print only when asked, not by itself.")
-    ] = False,
-    bus: Annotated[bool, typer.Option("--bus", help="Give it a pair of topics of its own on the bus.")] = False,
-    url: UrlOption = URL,
-    data: DataOption = DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """A new client. Its API key is printed once, on standard output, and kept nowhere."""
-    wish = {"name": name, "enterprise": enterprise, "prefix": prefix, "prints_itself": not on_request, "bus": bus}
-    made = call("POST", url, "/v1/admin/clients", operator_key(data), json=wish).json()
-    if as_json:
-        dump(made)
-        return
-    say(made["key"])
-    hint(
-        f"Client {made['id']} of {made['enterprise']}. Keep the key: it is not shown again. export ORIGIN_API_KEY=<key>"
-    )
-    if bus:
-        hint(f"Its topics on Kafka, where there is one: origin topics apply --client {made['id']}")
-
-
-@clients.command("list", epilog=example("origin client list --json"))
-def client_list(url: UrlOption = URL, data: DataOption = DATA, as_json: JsonOption = False) -> None:
-    """Every client, revoked ones too."""
-    _clients(get(url, "/v1/admin/clients", operator_key(data)), as_json)
-
-
-@clients.command("revoke", epilog=example("origin client revoke erp-1"))
-def client_revoke(
-    name: Annotated[str, typer.Argument(show_default=False)],
-    url: UrlOption = URL,
-    data: DataOption = DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """The client's key opens nothing any more, within two seconds. For good."""
-    from urllib.parse import quote
-
-    path = f"/v1/admin/clients/{quote(name, safe='')}/revoke"
-    _clients([call("POST", url, path, operator_key(data)).json()], as_json)
-
-
-@clients.command("bus", epilog=example("origin client bus erp-1 on"))
-def client_bus(
-    name: Annotated[str, typer.Argument(show_default=False)],
-    wanted: Annotated[Literal["on", "off"], typer.Argument(help="Read its topics?", show_default=False)],
-    url: UrlOption = URL,
-    data: DataOption = DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """Read the client's topics on the bus, or stop reading them; within seconds."""
-    from urllib.parse import quote
-
-    path = f"/v1/admin/clients/{quote(name, safe='')}/bus"
-    _clients([call("POST", url, path, operator_key(data), json={"bus": wanted == "on"}).json()], as_json)
-
-
-def _clients(found: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        dump(found)
-        return
-    show(
-        CLIENT_COLUMNS,
-        [
-            (
-                c["id"],
-                c["enterprise"],
-                c["prefix"],
-                _yes(c["prints_itself"]),
-                _yes(c["bus"]),
-                when(c["created_at"]),
-                _when(c["revoked_at"]),
-            )
-            for c in found
-        ],
-    )
 
 
 # ---------------------------------------------------------------- seals and keys
@@ -216,12 +128,18 @@ def key_list(url: UrlOption = URL, data: DataOption = DATA, as_json: JsonOption 
 
 
 def _password(file: Path | None) -> str:
-    if file is not None:
-        return read_bytes(file).decode("utf-8", "replace").rstrip("\r\n")
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    answer: str = typer.prompt("Password of the key file", hide_input=True, default="", show_default=False, err=True)
-    return answer
+    """One line. Raises Stop, which never quotes it."""
+    if file is None and sys.stdin.isatty():
+        answer: str = typer.prompt(
+            "Password of the key file", hide_input=True, default="", show_default=False, err=True
+        )
+        return answer
+    name = "The password on standard input" if file is None else str(file)
+    content = sys.stdin.buffer.readline(MAX_TEXT) if file is None else read_bytes(file, MAX_TEXT)
+    line = text_of(content, name).rstrip("\r\n")
+    if any(ord(character) < 0x20 for character in line):
+        raise Stop(f"{name} is not one line of plain text. Save it as UTF-8.", USAGE)
+    return line
 
 
 def _marks(found: list[dict[str, Any]], as_json: bool) -> None:
@@ -236,7 +154,7 @@ def _marks(found: list[dict[str, Any]], as_json: bool) -> None:
             m["name"],
             when(m["valid_from"]),
             when(m["valid_to"]),
-            _when(m["stopped_at"]),
+            when(m["stopped_at"]),
         )
         for m in found
     ]
@@ -309,11 +227,3 @@ def _uuid(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise Stop("This is not an id; the list command shows them.", USAGE) from None
-
-
-def _when(moment: str | None) -> str:
-    return "" if moment is None else when(moment)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"

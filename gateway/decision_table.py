@@ -18,6 +18,7 @@ from gateway.core.messages import (
     DeclarationAccepted,
     Incoming,
     LayoutArrived,
+    LetterMended,
     Outgoing,
     Part,
     PrintJob,
@@ -31,6 +32,7 @@ from gateway.core.messages import (
     TechnicalReceipt,
     TechnicalVerdict,
     TimerDue,
+    UnreadableArrived,
 )
 from gateway.core.state import Certificate
 
@@ -161,6 +163,16 @@ def _confirm(printed: bool) -> Make:
     return lambda _: ConfirmPrint(message_id=ID, certificate_id=ID, printed=printed, by="desk")
 
 
+def _unreadable(_: Certificate) -> Incoming:
+    return UnreadableArrived(message_id=ID, certificate_id=ID, letter=ID, code="XML-SYNTAX", detail="")
+
+
+def _mended(_: Certificate) -> Incoming:
+    return LetterMended(
+        message_id=ID, certificate_id=ID, letter=ID, was_sha256=SHA, mended_sha256=SHA, by="desk", reason=""
+    )
+
+
 def _due(about: Reminder, resends: int = 0) -> Make:
     return lambda state: TimerDue(
         message_id=ID, certificate_id=ID, about=about, revision=state.revision, resends=resends
@@ -189,6 +201,8 @@ KINDS = (
         "receipt: approved, older than the last verdict", "较早的审批回执", _business(ReceiptMeaning.APPROVED, EARLIER)
     ),
     Kind("receipt: unknown code", "业务回执: 未知代码", _business(ReceiptMeaning.UNKNOWN)),
+    Kind("something of customs that nobody can read", "无法识别的回执", _unreadable),
+    Kind("an operator mended what nobody could read", "回执已修正重读", _mended),
     Kind("layout", "版式文件", _next_layout),
     Kind("another layout of the original", "正本版式文件更新", _layout(Part.ORIGINAL, "c")),
     Kind("render result: signed file", "签章文件已生成", _rendered()),
@@ -204,6 +218,7 @@ KINDS = (
     Kind("due: technical receipt, sent again enough", "到期: 技术回执 (不再重发)", _due(Reminder.CUSTOMS_RECEIPT)),
     Kind("due: verdict", "到期: 审核结果", _due(Reminder.CUSTOMS_VERDICT)),
     Kind("due: layouts", "到期: 版式文件", _due(Reminder.LAYOUTS)),
+    Kind("due: signed files", "到期: 签章文件", _due(Reminder.FILES)),
     Kind("due: print result", "到期: 打印结果", _due(Reminder.PRINT_RESULT)),
 )
 
@@ -262,6 +277,8 @@ SENT: Mapping[type[Outgoing], str] = MappingProxyType(
 NOTES: Mapping[str, str] = MappingProxyType(
     {
         "attachment_receipt": "noted: it concerns an attachment",
+        "customs_unreadable": "noted: it is with the dead letters; an operator mends it",
+        "letter_mended": "noted: who mended it, why, and which bytes count",
         "correction_overtaken": "noted: customs has it or has decided, the correction is not used",
         "layout_after_print": "noted: a print is authorised already, the new layout is not used",
         "never_declared": "noted: this draft was never declared",

@@ -39,6 +39,8 @@ WITH series AS (
 SELECT (SELECT count(*) FROM origin.parked) AS parked,
        (SELECT count(*) FROM origin.dead_letter WHERE state = 'waiting') AS dead,
        (SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt') AS in_doubt,
+       (SELECT count(*) FROM origin.certificate
+        WHERE state #>> '{papers,original,trouble}' <> '' OR state #>> '{papers,copy,trouble}' <> '') AS stuck,
        (SELECT coalesce(max(used), 0)::float8 FROM series) AS numbers,
        (SELECT count(*) FROM series WHERE used > 0.9) AS low
 """
@@ -125,5 +127,6 @@ async def _database(pool: asyncpg.Pool, metrics: Metrics, groups: Iterable[str])
         metrics.dead_waiting.set(counts["dead"])
         metrics.parked_count.set(counts["parked"])
         metrics.in_doubt.set(counts["in_doubt"])
+        metrics.stuck.set(counts["stuck"])
         metrics.numbers_used.set(counts["numbers"])
         metrics.numbers_low.set(counts["low"])

@@ -11,8 +11,10 @@ from adapters.inbound import customs_boxes
 from adapters.postgres.errors import is_passing
 from adapters.postgres.migrate import files
 from adapters.store.clients import Clients
+from adapters.store.leaves import Leaves
 from adapters.store.vault import Vault
 from gateway import broker
+from gateway.number_pace import unusual
 from gateway.operations import Finding
 from gateway.ports import Unavailable
 from gateway.settings import Settings
@@ -21,6 +23,14 @@ PATIENCE = 3.0
 BROKER_PATIENCE = 10.0
 MOST_TOPICS = 20
 """Topics that differ, of which each has a line."""
+PROPOSALS = "origin client grants --proposed, then --accept-all or origin client grant NAME --exporter CODE --revoke"
+STUCK = """
+SELECT trouble, count(DISTINCT id) AS certificates, min(number) AS number
+FROM (SELECT id, number, unnest(ARRAY[state #>> '{papers,original,trouble}', state #>> '{papers,copy,trouble}'])
+      AS trouble FROM origin.certificate
+      WHERE state #>> '{papers,original,trouble}' <> '' OR state #>> '{papers,copy,trouble}' <> '') AS stuck
+WHERE trouble <> '' GROUP BY trouble ORDER BY trouble LIMIT 10
+"""
 LITTLE_ROOM = 1 << 30
 """Bytes free on the data directory's disk below which the doctor complains."""
 
@@ -38,7 +48,7 @@ async def troubles(pool: asyncpg.Pool) -> Sequence[str]:
 
 
 async def examine(
-    settings: Settings, pool: asyncpg.Pool, embedded: bool, vault: Vault, clients: Clients
+    settings: Settings, pool: asyncpg.Pool, embedded: bool, vault: Vault, clients: Clients, leaves: Leaves
 ) -> Sequence[Finding]:
     """What is reachable, what is missing, what to do."""
     broken = await troubles(pool)
@@ -52,9 +62,21 @@ async def examine(
     findings += await _broker(settings, clients)
     findings += await _customs(settings)
     findings += await _enrolled(vault, clients)
+    waiting = await leaves.proposed()
+    remedy = f"They are accepted with a warning until you answer: {PROPOSALS}." if waiting else ""
+    detail = f"{waiting} proposed exporter(s) of clients wait for your yes or no."
+    findings.append(Finding(about="leave to declare", ok=not waiting, detail=detail, remedy=remedy))
     parked = await pool.fetchval("SELECT count(*) FROM origin.parked")
     remedy = "Look at them: origin parked list." if parked else ""
     findings.append(Finding(about="parked", ok=not parked, detail=f"{parked} messages wait.", remedy=remedy))
+    findings.append(await _numbers(pool))
+    dead = await pool.fetchval("SELECT count(*) FROM origin.dead_letter WHERE state = 'waiting'")
+    remedy = "Look at them: origin dlt list." if dead else ""
+    findings.append(Finding(about="dead letters", ok=not dead, detail=f"{dead} wait for a decision.", remedy=remedy))
+    stuck = await pool.fetch(STUCK)
+    told = ", ".join(f"{row['trouble']}: {row['certificates']} (e.g. {row['number']})" for row in stuck)
+    remedy = "origin timeline NUMBER says why; mend it, then origin print NUMBER." if stuck else ""
+    findings.append(Finding(about="papers", ok=not stuck, detail=told or "None stands still.", remedy=remedy))
     doubt = await pool.fetchval("SELECT count(*) FROM origin.certificate WHERE status = 'in_doubt'")
     remedy = "Look at the paper, then origin confirm ID yes|no." if doubt else ""
     findings.append(Finding(about="prints in doubt", ok=not doubt, detail=f"{doubt} prints.", remedy=remedy))
@@ -98,7 +120,8 @@ async def _customs(settings: Settings) -> list[Finding]:
         remedy = "Mount the share, see ORIGIN_CUSTOMS_FOLDER; declarations wait meanwhile."
         return [Finding(about="customs folder", ok=False, detail=f"{detail}.", remedy=remedy)]
     detail = f"{waiting} files wait for the import client, {aside} could not be read."
-    remedy = "See InAside: the reason lies beside each file; to try again, move it to InBox." if aside else ""
+    remedy = "See InAside: the reason lies beside each file; in InBox: what is no file. " if aside else ""
+    remedy += "To try again, move it to InBox; to mend it, origin dlt list." if aside else ""
     return [Finding(about="customs folder", ok=not aside, detail=detail, remedy=remedy)]
 
 
@@ -106,6 +129,18 @@ def _room(settings: Settings) -> Finding:
     free = shutil.disk_usage(settings.data).free
     remedy = "" if free > LITTLE_ROOM else "Make room, or move the data directory (ORIGIN_DATA)."
     return Finding(about="disk", ok=free > LITTLE_ROOM, detail=f"{free >> 20} MiB free.", remedy=remedy)
+
+
+async def _numbers(pool: asyncpg.Pool) -> Finding:
+    """Does a series of certificate numbers empty faster than its owner ever drew from it?"""
+    paces = await unusual(pool)
+    if not paces:
+        return Finding(about="number series", ok=True, detail="none empties unusually fast.")
+    one = paces[0]
+    name = f"{one.series.certificate_type}{one.series.year}{one.series.organisation}{one.series.prefix}"
+    detail = f"{len(paces)} empty unusually fast, first {name}: {one.in_day} numbers today, {one.busiest_day} on the"
+    remedy = "See who draws from it: ops/runbooks/number-series-unusual.md."
+    return Finding(about="number series", ok=False, detail=f"{detail} busiest day before.", remedy=remedy)
 
 
 async def _enrolled(vault: Vault, clients: Clients) -> list[Finding]:

@@ -79,11 +79,21 @@ class Metrics:
         )
         self.parked_count = Gauge("origin_parked_messages", "Messages that wait for a person.", registry=registry)
         self.in_doubt = Gauge("origin_print_in_doubt", "Prints nobody knows the end of.", registry=registry)
+        self.stuck = Gauge(
+            "origin_papers_stuck",
+            "Certificates of which a paper can't be made or printed until somebody mends something.",
+            registry=registry,
+        )
         self.numbers_used = Gauge(
             "origin_number_series_used_ratio", "Fullest series of this year's certificate numbers.", registry=registry
         )
         self.numbers_low = Gauge(
             "origin_number_series_low", "Series of this year with less than a tenth left.", registry=registry
+        )
+        self.numbers_unusual = Gauge(
+            "origin_number_series_unusual",
+            "Series of this year that empty far faster than their owners ever drew from them.",
+            registry=registry,
         )
         self._overdue = Counter(
             "origin_overdue_total", "Due dates that passed, by what was waited for.", ("about",), registry=registry

@@ -5,14 +5,25 @@ The embedded database belongs to the serving process, so the commands never open
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.core.quotas import Quota
+
 Kind = Literal["seal", "signature"]
 """What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
 
+
+LeaveState = Literal["proposed", "given", "over"]
+"""Of a client's leave to declare for an exporter."""
+
+QuotaChanges: TypeAlias = Mapping[Quota, int | Literal["default"] | None]
+"""Quota -> how much; None: no limit; "default": as for everybody."""
+
+OPERATOR = "operator"
+"""Who did it, where no person is named."""
 
 DeadState = Literal["waiting", "replayed", "discarded"]
 
@@ -41,6 +52,9 @@ class ClientItem(Item):
     prefix: str
     prints_itself: bool
     bus: Annotated[bool, Field(description="has topics of its own on the bus")] = False
+    exporters: Annotated[
+        Sequence[str], Field(description="credit codes of the other enterprises it has leave to declare for")
+    ] = ()
     created_at: datetime
     revoked_at: datetime | None = None
 
@@ -51,6 +65,48 @@ class NewClient(Item):
     id: str
     enterprise: str
     key: str
+
+
+class LeaveItem(Item):
+    """A client's leave to declare for an exporter that is not its own enterprise."""
+
+    client: str
+    exporter: Annotated[str, Field(description="18-character credit code")]
+    state: Annotated[
+        LeaveState,
+        Field(description="proposed: in use from before leave was needed, and waits for the operator's yes or no"),
+    ]
+    proposed_at: datetime | None = None
+    given_by: Annotated[str | None, Field(description="who may give it: operator")] = None
+    since: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class QuotaItem(Item):
+    """One quota of a client."""
+
+    quota: Quota
+    most: Annotated[int | None, Field(description="None: no limit")]
+    default: Annotated[bool, Field(description="as for everybody; else the client's own")]
+    used: Annotated[
+        int | None, Field(description="now, as far as the processes have told; None: each process counts its own")
+    ] = None
+
+
+class ActItem(Item):
+    """What an operator did to the registry of clients."""
+
+    at: datetime
+    who: Annotated[str, Field(description="as the operator's command names its user")]
+    what: Annotated[
+        str,
+        Field(
+            description="client.add, .revoke, .bus or .quota; leave.grant, .revoke or .reject",
+            examples=["leave.grant"],
+        ),
+    ]
+    client: str
+    detail: Mapping[str, Any]
 
 
 class MarkItem(Item):
@@ -115,14 +171,16 @@ class DeadItem(Item):
     decided_at: datetime | None = None
     decided_by: str | None = None
     reason: str | None = None
+    was_mended: Annotated[bool, Field(description="it was replayed with other bytes")] = False
 
 
 class DeadMessage(DeadItem):
-    """A dead letter with its key, its headers and its original bytes."""
+    """A dead letter with its key, its headers, its original bytes, and those it was mended to."""
 
     key: str
     headers: Mapping[str, str]
     body: Annotated[str, Field(description="base64 of the original bytes")]
+    mended: Annotated[str | None, Field(description="base64 of the bytes that were read instead")] = None
 
 
 class Ruling(Item):
@@ -144,11 +202,13 @@ class Finding(Item):
 class Operations(Protocol):
     """Everything raises Refusal for a wish that can't be granted and Unavailable when the database is away."""
 
-    async def client_add(self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool) -> NewClient:
+    async def client_add(
+        self, name: str, enterprise: str, prefix: str, prints_itself: bool, bus: bool, by: str
+    ) -> NewClient:
         """A new client; its key is in the answer and nowhere else."""
         ...
 
-    async def client_bus(self, name: str, wanted: bool) -> ClientItem:
+    async def client_bus(self, name: str, wanted: bool, by: str) -> ClientItem:
         """Its topics on the bus are read within seconds, or not any more."""
         ...
 
@@ -156,8 +216,32 @@ class Operations(Protocol):
         """Every client, revoked ones too."""
         ...
 
-    async def client_revoke(self, name: str) -> ClientItem:
+    async def client_revoke(self, name: str, by: str) -> ClientItem:
         """Its key opens nothing any more, within two seconds."""
+        ...
+
+    async def leave_list(self, client: str | None, proposed: bool) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise; `proposed`: only what waits for an answer."""
+        ...
+
+    async def leave_grant(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """The client may declare for the exporter, within two seconds."""
+        ...
+
+    async def leave_revoke(self, client: str, exporter: str, by: str) -> LeaveItem:
+        """It may not any more, within two seconds; of a proposal: no."""
+        ...
+
+    async def leave_accept(self, client: str | None, by: str) -> Sequence[LeaveItem]:
+        """Yes to every proposal, of one client or all; those that were accepted."""
+        ...
+
+    async def quota_show(self, client: str) -> Sequence[QuotaItem]:
+        """Each quota of a client."""
+        ...
+
+    async def quota_set(self, client: str, changes: QuotaChanges, by: str) -> Sequence[QuotaItem]:
+        """Change some, within two seconds: a number, None for no limit, or as for everybody."""
         ...
 
     async def seal_add(self, image: bytes, facts: ImageFacts) -> MarkItem:
@@ -200,8 +284,8 @@ class Operations(Protocol):
         """One dead letter, whole."""
         ...
 
-    async def dead_replay(self, identity: UUID, ruling: Ruling) -> DeadItem:
-        """Send the original bytes to the original topic once more."""
+    async def dead_replay(self, identity: UUID, ruling: Ruling, mended: bytes | None = None) -> DeadItem:
+        """Send the original bytes to the original topic once more; or, of what customs sent, `mended` ones."""
         ...
 
     async def dead_discard(self, identity: UUID, ruling: Ruling) -> DeadItem:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from gateway.core.declaration import Declaration
+from gateway.core.faults import Fault
 from gateway.core.messages import (
     DeclarationAccepted,
     Incoming,
@@ -145,6 +146,15 @@ class Blob:
 class Inlet(Protocol):
     """Reads a record of any topic the turn listens to."""
 
+    def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
+        """The records in one, and the bytes to store besides: customs may write several receipts into one document.
+        Raises Unreadable."""
+        ...
+
+    def about(self, record: Record) -> str:
+        """The certificate number in a record that can't be read, where it names one; "": nobody knows."""
+        ...
+
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """The message, and the bytes to store with it. Raises Unreadable."""
         ...
@@ -199,16 +209,22 @@ Place: TypeAlias = tuple[str | int, ...]
 """A place in the model, e.g. ``("goods", 2, "hs_code")`` (counted from 0); a dialect turns it into its own path."""
 
 
+Locate: TypeAlias = Callable[[Place], tuple[str, int | None]]
+"""Place -> (XPath or JSON pointer in the sender's document, line from 1 where known). Many questions about one document
+cost no more than one reading of it."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """A document read whole and found valid by its schema: canonical data, and how to find a place again."""
 
     fields: Mapping[str, Any]
-    """`canonical(declaration)`: what profile checks and the content hash look at."""
+    """`canonical(declaration)`: what profile checks and the content hash look at. No text in it is blank."""
     reference: str | None
     """The ERP's own reference, where the dialect carries one."""
-    locate: Callable[[Place], tuple[str, int | None]]
-    """Place -> (XPath or JSON pointer in the sender's document, line from 1 where known)."""
+    locate: Locate
+    warnings: Sequence[Fault] = ()
+    """What the reading says of a document that can be accepted all the same."""
 
     @cached_property
     def declaration(self) -> Declaration:

@@ -40,6 +40,10 @@ class PaperView(View):
     file_sha256: Annotated[str | None, Field(description="SHA-256 of the signed file, once it is rendered")] = None
     pages: int = 0
     print: Annotated[PrintState, Field(description="how far it got in the print room")] = PrintState.NONE
+    trouble: Annotated[
+        str | None,
+        Field(description="why it stands still until somebody mends that and asks for a print", examples=[None]),
+    ] = None
 
 
 class CertificateView(View):

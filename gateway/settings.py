@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     operator_key_file: Annotated[
         Path | None, Field(description="key of the operator's commands; default: operator.key in `data`")
     ] = None
+    quotas: Annotated[
+        Path | None,
+        Field(description="what a client may do before it is told to come later; off: all; empty: schemas/quotas.toml"),
+    ] = None
     overdue_rules: Annotated[
         Path | None, Field(description="what is overdue when, and what is sent again; empty: schemas/overdue.toml")
     ] = None
@@ -166,7 +170,7 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "metrics_port", "database_url", "database_direct_url", "overdue_rules", "folder_root", "spool",
+        "metrics_port", "database_url", "database_direct_url", "quotas", "overdue_rules", "folder_root", "spool",
         "customs_folder", "kafka_bootstrap", "kafka_password_file",
         "kafka_ca_file", "kafka_certificate_file", "kafka_key_file", "kafka_instance", mode="before",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from gateway.core.decision import Event
 from gateway.core.messages import Reminder
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate
-from gateway.ports import Blob, Message
+from gateway.ports import Blob, Message, Record
 
 
 class Collision(Exception):
@@ -187,6 +187,10 @@ class DeadLetter:
     attempts: int
     """How often it was tried: 1, and one more with each replay."""
     at: datetime
+
+    def record(self, body: bytes) -> Record:
+        """The record that it was, with this body."""
+        return Record(self.topic, self.partition, self.offset, self.key, body, self.headers)
 
 
 @dataclass(frozen=True, slots=True)

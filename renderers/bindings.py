@@ -6,6 +6,7 @@ Form files name these by key. All texts are plain; `\\n` is a line break. Nothin
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ FOB_SHOWN_FOR = ("RVC",)
 """Criteria (原产地标准) for which RCEP wants the FOB value."""
 RATE_MARK = MappingProxyType({"1": "*", "2": "**"})
 """GoodsTaxRate (最高税率标志) -> mark beside the country of origin; the marks are explained overleaf. Ours."""
+SEE_GOODS = "SEE BOX 8"
+"""In the producer's box, where several producers stand with their goods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,36 @@ class IssueData:
     marks: Mapping[ImageKind, Mark] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
-    """What a certificate's texts are made of."""
+    """What a certificate's texts are made of. What all goods lines ask for is found once."""
 
     declaration: Declaration
     issue: IssueData
+
+    @cached_property
+    def producer(self) -> str:
+        """The one producer, or where to find the several ones."""
+        d = self.declaration
+        lines = [line for line in d.goods if is_goods(line)]
+        if "Y" in {d.producer_confidential, *(line.producer_confidential for line in lines)}:
+            return "CONFIDENTIAL"
+        named = {line.producer for line in lines if line.producer}
+        if d.producer:
+            return d.producer
+        if len(named) > 1:
+            return SEE_GOODS
+        return next(iter(named), "NOT AVAILABLE")
+
+    @cached_property
+    def invoice_days(self) -> Mapping[str | None, str]:
+        """Invoice number -> its date as printed."""
+        return {invoice.invoice_no: printed_date(invoice.invoice_date) for invoice in self.declaration.invoices}
+
+    @cached_property
+    def lines_name_invoices(self) -> bool:
+        """Does any goods line name its own invoice?"""
+        return any(line.invoice_no for line in self.declaration.goods)
 
 
 Binding: TypeAlias = Callable[[Source], str]
@@ -121,20 +148,6 @@ def _voyage(source: Source) -> str:
     )
 
 
-def _producer(source: Source) -> str:
-    """The one producer, or where to find the several ones."""
-    d = source.declaration
-    lines = [line for line in d.goods if is_goods(line)]
-    if "Y" in {d.producer_confidential, *(line.producer_confidential for line in lines)}:
-        return "CONFIDENTIAL"
-    named = {line.producer for line in lines if line.producer}
-    if d.producer:
-        return d.producer
-    if len(named) > 1:
-        return "SEE BOX 8"
-    return next(iter(named), "NOT AVAILABLE")
-
-
 def _official(source: Source) -> str:
     """What the authority says: replacement of an older certificate, its statement."""
     old = source.declaration.amendment.old_number if source.declaration.amendment else None
@@ -194,7 +207,7 @@ FIELDS: Mapping[str, Binding] = MappingProxyType(
         "bar_code": lambda s: s.issue.bar_code,
         "transport": _transport,
         "voyage": _voyage,
-        "producer": _producer,
+        "producer": lambda s: s.producer,
         "official": _official,
         "official_with_date": _official_with_date,
         "remarks": _remarks,
@@ -215,7 +228,7 @@ def _goods(source: Source, line: Goods, _: int) -> str:
     """The printed description; without one, packages and name. With several producers, whose this is."""
     packages = " ".join(part for part in (line.package_count, line.package_unit) if part)
     built = " OF ".join(part for part in (packages, line.name or line.name_zh) if part)
-    several = _producer(source) == "SEE BOX 8" and line.producer
+    several = source.producer == SEE_GOODS and line.producer
     return joined(line.description or built, f"PRODUCER: {line.producer}" if several else None)
 
 
@@ -264,8 +277,8 @@ def _first_currency(source: Source) -> str | None:
 def _invoices(source: Source, line: Goods, index: int) -> str:
     """The line's own invoice with its date; where lines name none, all invoices stand at the first line."""
     d = source.declaration
-    days = {invoice.invoice_no: printed_date(invoice.invoice_date) for invoice in d.invoices}
-    if any(one.invoice_no for one in d.goods):
+    days = source.invoice_days
+    if source.lines_name_invoices:
         if not line.invoice_no:
             return ""
         head = printed_date(d.invoice_date) if d.invoice_date and line.invoice_no == d.invoice_no else None

@@ -13,6 +13,7 @@ from renderers.forms import PADDING, Form, aligned, frame
 from renderers.layout import (
     ASCENT,
     DESCENT,
+    MAX_PAGES,
     MM,
     Code,
     Image,
@@ -34,11 +35,15 @@ TIGHT, TINY = 1.12, 2.5
 """Line distance in ems and smallest size of a field that must not run over."""
 
 
-def compose(form: Form, declaration: Declaration, issue: IssueData) -> Layout:
-    """The layout of one part (正本 or 副本). Raises RenderRefused GLYPH-MISSING or TEXT-TOO-LONG."""
+MAX_SHEETS = MAX_PAGES // 2
+"""Each sheet has a front and a back."""
+
+
+def compose(form: Form, declaration: Declaration, issue: IssueData, most_sheets: int = MAX_SHEETS) -> Layout:
+    """The layout of one part (正本 or 副本). Raises RenderRefused GLYPH-MISSING, TEXT-TOO-LONG or PAPER-TOO-LONG."""
     source = Source(declaration, issue)
     try:
-        return _compose(form, source)
+        return _compose(form, source, most_sheets)
     except NoGlyph:
         raise RenderRefused("GLYPH-MISSING", "the text has a character that the font can't print") from None
 
@@ -59,10 +64,10 @@ def _all_text(declaration: Declaration) -> str:
     return walk(declaration.model_dump(exclude_none=True))
 
 
-def _compose(form: Form, source: Source) -> Layout:
+def _compose(form: Form, source: Source, most_sheets: int) -> Layout:
     leftovers: list[tuple[str, str]] = []
     front = _boxes(form, source, "front", leftovers)
-    goods = set_table(form, source, leftovers)
+    goods = set_table(form, source, leftovers, most_sheets)
     sheets = max(goods, default=0) + 1
     others = _boxes(form, source, "continued", []) if sheets > 1 else []
     pages: list[Page] = []

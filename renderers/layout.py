@@ -14,6 +14,8 @@ from gateway.core.messages import Part
 
 WIDTH, HEIGHT = 210.0, 297.0
 """A4 in mm."""
+MAX_PAGES = 1000
+"""Most pages of a layout document, fronts and backs; `layout.xsd` says the same."""
 MM = 25.4 / 72
 """Millimetres in a point."""
 ASCENT, DESCENT = 0.88, 0.22

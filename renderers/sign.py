@@ -9,10 +9,11 @@ import hashlib
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
 
+from renderers import key_file
 from renderers.der import NULL, OCTETS, SEQUENCE, SET, context, der, integer, oid
 from renderers.layout import RenderRefused
 from renderers.page import Unsigned
@@ -31,21 +32,18 @@ ROUND = 1024
 class Signer:
     """An enterprise's key with its certificates, loaded and checked once."""
 
-    def __init__(self, p12: bytes, password: str) -> None:
-        """Raises RenderRefused KEY-UNREADABLE, KEY-KIND, KEY-WEAK, KEY-USAGE."""
-        try:
-            key, certificate, others = pkcs12.load_key_and_certificates(p12, password.encode())
-        except ValueError:
-            raise RenderRefused("KEY-UNREADABLE", "the key file is no PKCS#12 file or its password is wrong") from None
-        if key is None or certificate is None:
-            raise RenderRefused("KEY-UNREADABLE", "the key file lacks the key or its certificate")
-        self._key = _fit_key(key)
-        _fit_usage(certificate)
-        if _public(key.public_key()) != _public(certificate.public_key()):
+    def __init__(self, p12: bytes, password: str, *, enrolled: bool = False) -> None:
+        """`enrolled`: from our own store. Raises RenderRefused KEY-WEAK, KEY-USAGE and what `key_file.read` raises."""
+        file = key_file.read(p12, password, enrolled=enrolled)
+        self._key = _fit_key(file.key)
+        _fit_certificate(file.certificate)
+        if _public(file.key.public_key()) != _public(file.certificate.public_key()):
             raise RenderRefused("KEY-UNREADABLE", "key and certificate do not belong together")
-        self.certificate = certificate
-        self.chain = tuple(others)
-        self.sha256 = certificate.fingerprint(hashes.SHA256()).hex()
+        self.rewritten = key_file.rewritten(file)
+        """PKCS#12 of what was taken from the file, without a password: to be stored, encrypted, and nowhere else."""
+        self.certificate = file.certificate
+        self.chain = file.chain
+        self.sha256 = self.certificate.fingerprint(hashes.SHA256()).hex()
         """Of the certificate: the key's name in events."""
         self._prepare()
         self.hole = 2 * (-(-len(self._cms(self._attributes(bytes(32)), bytes(self._longest))) // ROUND) * ROUND)
@@ -118,15 +116,20 @@ def _fit_key(key: object) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
         return key
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return key
-    raise RenderRefused("KEY-KIND", "a key is RSA or an elliptic curve key on P-256")
+    curve = f"an elliptic curve key on {key.curve.name}" if isinstance(key, ec.EllipticCurvePrivateKey) else ""
+    kind = curve or f"of the kind {type(key).__name__.removesuffix('PrivateKey')}"
+    raise RenderRefused("KEY-KIND", f"this key is {kind}, which is not supported: a key is RSA or P-256")
 
 
-def _fit_usage(certificate: x509.Certificate) -> None:
+def _fit_certificate(certificate: x509.Certificate) -> None:
     """The certificate may sign documents (keyUsage digitalSignature or nonRepudiation), and is no CA."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key()
     except x509.ExtensionNotFound:
         raise RenderRefused("KEY-USAGE", "the certificate does not say what its key is for") from None
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm):
+        raise RenderRefused("KEY-UNREADABLE", "the certificate in the key file is damaged") from None
     if not (usage.content_commitment or usage.digital_signature):
         raise RenderRefused("KEY-USAGE", "the certificate is not for signing documents")
 

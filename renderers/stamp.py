@@ -1,12 +1,13 @@
 """Seals and handwriting as pictures: checked when enrolled, decoded once, made transparent, compressed once.
 
-Limits of size are those of the self-print manual (自助打印: 印章规格, 签字规格). Only PNG is taken: the header is read
-before anything is decoded, then the picture is decoded and written anew, and only the new file is kept.
+Limits of size are those of the self-print manual (自助打印: 印章规格, 签字规格). Only PNG is taken, and `look` reads it
+before anything is decoded. Then the picture is decoded and written anew, and only the new file is kept. That takes
+a second at most, in which other threads go on.
 """
 
 import hashlib
 import io
-import struct
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +17,11 @@ from types import MappingProxyType
 from PIL import Image, ImageChops, ImageStat
 
 from renderers.layout import RenderRefused
+from renderers.png import look
 
-MAX_BYTES = 512 * 1024
-MAX_PIXELS = 4_000_000
 MIN_DPI = 150
 """Below this a seal is a blur (the manual asks for scans of 600 dpi)."""
 EMBEDDED_DPI = 360
-PNG = b"\x89PNG\r\n\x1a\n"
 SIZE_SLACK = 0.01
 """mm, for rounding."""
 SEEN, ONE_INK = 96, 6.0
@@ -42,6 +41,8 @@ LARGEST: Mapping[Shape, tuple[float, float]] = MappingProxyType(
 )
 """Longest and shorter side in mm."""
 LARGEST_HANDWRITING = (35.0, 30.0)
+WIDEST = 1000.0
+"""mm; more is not looked at."""
 LARGEST_MARK = (60.0, 60.0)
 """Customs' own pictures; ours."""
 
@@ -89,6 +90,23 @@ class Handwriting:
         return f"Handwriting({self.width} x {self.height} mm)"
 
 
+def size_in_mm(raw: bytes, width: float | None) -> tuple[float, float]:
+    """Width and height: from the width given, else from the resolution that the file names. Nothing is decoded.
+
+    Raises RenderRefused IMAGE-WIDTH, IMAGE-RESOLUTION and what `look` raises.
+    """
+    file = look(raw)
+    if width is None:
+        if file.dpi is None:
+            raise RenderRefused(
+                "IMAGE-RESOLUTION", "the file does not say its resolution, and no width in mm was given"
+            )
+        width = round(file.width / file.dpi * 25.4, 2)
+    elif not math.isfinite(width) or not 0 < width <= WIDEST:
+        raise RenderRefused("IMAGE-WIDTH", f"a width is a number of mm from 0 to {WIDEST:g}")
+    return width, round(width * file.height / file.width, 2)
+
+
 def enrol_seal(raw: bytes, shape: Shape, width: float, height: float) -> Seal:
     """A seal from a PNG and its real size in mm. Enrolling `Seal.png` again gives the same seal.
 
@@ -128,17 +146,11 @@ def prepare_mark(raw: bytes, sha256: str) -> Picture:
 
 
 def _decode(raw: bytes) -> Image.Image:
-    """The picture on white, in RGB. Nothing is decoded before size and kind were looked at."""
-    if len(raw) > MAX_BYTES:
-        raise RenderRefused("IMAGE-BYTES", f"a picture has at most {MAX_BYTES // 1024} KiB")
-    if not raw.startswith(PNG) or raw[12:16] != b"IHDR" or len(raw) < 33:
-        raise RenderRefused("IMAGE-KIND", "a picture is a PNG file")
-    width, height = struct.unpack(">II", raw[16:24])
-    if not width or not height or width * height > MAX_PIXELS:
-        raise RenderRefused("IMAGE-PIXELS", f"a picture has at most {MAX_PIXELS} pixels")
+    """The picture on white, in RGB."""
+    file = look(raw)
     try:
-        with Image.open(io.BytesIO(raw), formats=("PNG",)) as opened:
-            if opened.size != (width, height):
+        with Image.open(io.BytesIO(file.content), formats=("PNG",)) as opened:
+            if opened.size != (file.width, file.height):
                 raise RenderRefused("IMAGE-BROKEN", "the picture can't be decoded")
             clear = opened.convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

@@ -12,7 +12,7 @@ from renderers.flow import longest_piece, room_for, wrap
 from renderers.fonts import Weight, face
 from renderers.form_parts import Column, Kind, Rect
 from renderers.forms import PADDING, Form, aligned, table_area
-from renderers.layout import ASCENT, MM, Text, mm
+from renderers.layout import ASCENT, MM, RenderRefused, Text, mm
 
 LINE = 2
 """Grid units of one line of text; rows are one unit apart."""
@@ -33,9 +33,11 @@ Row = Mapping[str, Cell]
 class Grid:
     """Where lines stand: units counted from the top of page 0, page after page."""
 
-    def __init__(self, first: int, others: int) -> None:
+    def __init__(self, first: int, others: int, most: int) -> None:
+        """`most`: pages there may be."""
         self._first = first
         self._others = others
+        self._most = most
         self.at = 0
         self.last_page = 0
 
@@ -57,20 +59,25 @@ class Grid:
             self.at += self.room()
 
     def line(self) -> tuple[int, int]:
-        """Place for one more line: (page, units from its top)."""
+        """Place for one more line: (page, units from its top). Raises RenderRefused PAPER-TOO-LONG."""
         if self.room() < LINE:
             self.at += self.room()
         place = self.page(self.at)
+        if place[0] >= self._most:
+            raise RenderRefused("PAPER-TOO-LONG", f"the certificate would take more than {self._most} sheets")
         self.at += LINE
         self.last_page = max(self.last_page, place[0])
         return place
 
 
-def set_table(form: Form, source: Source, leftovers: Sequence[tuple[str, str]]) -> dict[int, list[Text]]:
-    """Page -> texts of the goods table. `leftovers` are (box number, text that found no room there)."""
+def set_table(form: Form, source: Source, leftovers: Sequence[tuple[str, str]], most: int) -> dict[int, list[Text]]:
+    """Page -> texts of the goods table. `leftovers` are (box number, text that found no room there).
+
+    Nothing is set beyond `most` pages: raises RenderRefused PAPER-TOO-LONG.
+    """
     first, others = (_units(form, kind) for kind in ("front", "continued"))
     pages: dict[int, list[Text]] = {}
-    grid = Grid(first, others)
+    grid = Grid(first, others, most)
     for row in _rows(form, source):
         _place_row(form, grid, row, pages)
     for number, text in leftovers:
@@ -79,7 +86,7 @@ def set_table(form: Form, source: Source, leftovers: Sequence[tuple[str, str]]) 
     _place_row(form, grid, {form.table.description: Cell(form.table.size, (form.end_mark,))}, pages)
     for column in form.table.columns:
         if column.bind in FLOWING:
-            _place_flowing(form, column, source, Grid(first, others), pages)
+            _place_flowing(form, column, source, Grid(first, others, most), pages)
     return pages
 
 

@@ -1,9 +1,11 @@
 """The render worker: takes jobs, makes each file once, stores it by its hash and reports.
 
 Seals, handwriting and keys are looked up for every job, so that a stopped one is never used again; what was opened
-stays warm under its id.
+stays warm under its id. What takes long (a picture or key seen for the first time, many pages) is done beside the
+event loop, one job at a time.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from gateway.core.messages import RenderJob, RenderResult
 from gateway.operations import Refusal
 from gateway.ports import Blob, Blobs, Clock, Message, MessageCodec, Record, Unavailable
 from gateway.runtime.dead_letters import DeadLetters, Opener
+from gateway.runtime.inputs import LARGE
 from gateway.runtime.observer import Observer
 from gateway.storage import Collision
 from renderers import layout_xml
@@ -159,11 +162,15 @@ class RenderRoom:
 
     async def _made(self, job: RenderJob) -> tuple[Blob, Mapping[str, Any]]:
         stamps = await self._stamps(job)
-        layout = layout_xml.read(await self._stored(job.layout_sha256))
+        raw = await self._stored(job.layout_sha256)
+        heavy = len(raw) > LARGE
+        layout = await asyncio.to_thread(layout_xml.read, raw) if heavy else layout_xml.read(raw)
         if layout.number != job.number or layout.part != job.part:
             raise RenderRefused("LAYOUT-OTHER", "the layout is of another certificate or part than the job")
         pictures = {sha256: await self._stored(sha256) for sha256 in layout.images()}
-        file = self._renderer.render(layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
+        given = (layout, pictures, stamps.seal, stamps.handwriting, stamps.signer, job.at)
+        quick = not heavy and self._renderer.is_quick(layout, stamps.seal, stamps.handwriting)
+        file = self._renderer.render(*given) if quick else await asyncio.to_thread(self._renderer.render, *given)
         ids = {kind: str(mark) for kind, mark in stamps.ids.items()}
         found = {"file_sha256": file.sha256, "pages": file.pages, **ids}
         return Blob(file.sha256, "file", "application/pdf", file.pdf), found
@@ -194,7 +201,7 @@ class RenderRoom:
     async def _open(self, kind: str, mark: UUID) -> Seal | Handwriting | Signer:
         known = self._opened.get(mark)
         if known is None:
-            known = self._opened[mark] = ready(kind, await self._marks.open(mark))
+            known = self._opened[mark] = await asyncio.to_thread(ready, kind, await self._marks.open(mark))
             if len(self._opened) > KEPT:
                 self._opened.popitem(last=False)
         else:
@@ -217,7 +224,7 @@ def ready(kind: str, mark: Opened) -> Seal | Handwriting | Signer:
     facts = mark.facts
     if kind == "key":
         secret = orjson.loads(mark.content)
-        return Signer(bytes.fromhex(secret["p12"]), secret["password"])
+        return Signer(bytes.fromhex(secret["p12"]), secret["password"], enrolled=True)
     if kind == "seal":
         return enrol_seal(mark.content, Shape(facts["shape"]), facts["width_mm"], facts["height_mm"])
     return enrol_handwriting(mark.content, facts["width_mm"], facts["height_mm"])

@@ -16,6 +16,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "pdffonts": "poppler-utils",
         "pdfinfo": "poppler-utils",
         "qpdf": "qpdf",
+        "openssl": "openssl",
         "pg_ctlcluster": "postgresql",  # the distribution's own server, whatever its version
         "pgbouncer": "pgbouncer",
         "kcat": "kcat",

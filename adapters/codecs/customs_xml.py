@@ -1,7 +1,8 @@
 """The official dialect: ``Certificate`` (原产地证书数据导入接口) <-> `Declaration`."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from lxml import etree
@@ -10,12 +11,24 @@ from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
 from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
 from adapters.codecs.registry import fault
-from adapters.codecs.texts import clean, escaped, from_customs, to_customs, trouble, unbroken
-from adapters.codecs.xml import line_at, parse
-from adapters.codecs.xml_plain import line_of, plain, takes
-from gateway.core.declaration import Block, Declaration
-from gateway.core.faults import Fault, Refused
-from gateway.ports import Place, Reading
+from adapters.codecs.texts import (
+    blank,
+    clean,
+    composed_official,
+    escaped,
+    escaped_twice,
+    from_customs,
+    is_composed,
+    to_customs,
+    trouble,
+    unbroken,
+)
+from adapters.codecs.xml import parse
+from adapters.codecs.xml_places import PlainPlaces, TreePlaces
+from adapters.codecs.xml_plain import plain, takes
+from gateway.core.declaration import Declaration, texts
+from gateway.core.faults import MAX_FAULTS, Fault, Refused
+from gateway.ports import Locate, Place, Reading
 
 MAX_BYTES: Final = 4 << 20
 """Larger declarations are not parsed at all (2,000 goods lines need about 2 MiB); the doors' limits are smaller."""
@@ -45,20 +58,21 @@ class CustomsXml:
         except UnicodeDecodeError:
             return None
         fields = plain(text)
-        return None if fields is None else Reading(fields, None, partial(_locate_plain, raw))
+        return None if fields is None else Reading(fields, None, PlainPlaces(raw).of)
 
     def read_closely(self, raw: bytes) -> Reading:
         """The whole way: through the hardened parser and the XSD."""
         root = parse(raw, limit=MAX_BYTES)
+        _tidy(root, is_composed(raw.decode()) and b"&#" not in raw)
+        places = TreePlaces(root)
         if not self._schema.valid(root):
-            raise Refused([*explain.faults(self._schema, root, len(raw)), *_text_faults(root)])
-        fields, texts, broken = _walk(root)
-        locate = partial(_locate, root)
-        if not clean("".join(texts)):
-            _refuse_if(_text_faults(root))
+            raise Refused([*explain.faults(self._schema, root), *_text_faults(root, places)])
+        fields, joined, broken = _walk(root)
+        if not clean(joined):
+            _refuse_if(_text_faults(root, places))
         if broken:
-            _refuse_if(_length_faults(fields, broken, locate))
-        return Reading(fields, None, locate)
+            _refuse_if(_length_faults(fields, broken, places.of))
+        return Reading(fields, None, places.of, warnings(fields, joined, places.of))
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""
@@ -67,9 +81,9 @@ class CustomsXml:
             return text.encode()
         _refuse_if(carriage_faults(content))
         document = text.encode()
-        root = parse(document, limit=MAX_BYTES)
+        root = parse(document, limit=len(document))  # what was small enough to be accepted may leave
         if not self._schema.valid(root):
-            raise Refused(explain.faults(self._schema, root, len(document)))
+            raise Refused(explain.faults(self._schema, root))
         return document
 
 
@@ -112,29 +126,25 @@ def _values(content: Any) -> Mapping[str, Any]:
 
 
 def carriage_faults(content: Declaration | Mapping[str, Any]) -> list[Fault]:
-    """Texts that would not survive the official encoding, with official paths."""
-    return [fault(code, official_path(place)) for place, code in troubled(content)]
+    """Texts that would not survive the official encoding, with official paths; the first `MAX_FAULTS`."""
+    return [fault(code, official_path(place)) for place, code in islice(troubled(content), MAX_FAULTS)]
 
 
-def troubled(content: Declaration | Mapping[str, Any]) -> list[tuple[Place, str]]:
+def troubled(content: Declaration | Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Places whose text the official message can't carry, each with its fault code."""
-    found: list[tuple[Place, str]] = []
-    _search(content, (), found)
-    return found
+    for place, text in texts(content if isinstance(content, Mapping) else content.model_dump()):
+        if "/n" in text:
+            yield place, "TEXT-SLASH-N"
+        if not text.isprintable() and (code := trouble(text)):
+            yield place, code
 
 
-def _search(block: Any, place: Place, found: list[tuple[Place, str]]) -> None:
-    for name, value in _values(block).items():
-        if type(value) is str:
-            if "/n" in value:
-                found.append(((*place, name), "TEXT-SLASH-N"))
-            if not value.isprintable() and (code := trouble(value)):
-                found.append(((*place, name), code))
-        elif isinstance(value, tuple | list):
-            for index, item in enumerate(value):
-                _search(item, (*place, name, index), found)
-        elif isinstance(value, Block | dict):
-            _search(value, (*place, name), found)
+def warnings(fields: Mapping[str, Any], joined: str, locate: Locate) -> Sequence[Fault]:
+    """What a document that was read may still have got wrong; `joined` is all its texts."""
+    if not escaped_twice(joined):
+        return ()
+    places = (place for place, text in texts(fields) if escaped_twice(text))
+    return [fault("TEXT-ESCAPED-TWICE", *locate(place)) for place in islice(places, MAX_FAULTS)]
 
 
 def _block(values: Mapping[str, Any], table: BlockTable, told: Callable[[Iterable[Any]], None] | None) -> str:
@@ -157,11 +167,22 @@ def _form(table: BlockTable, names: tuple[str, ...]) -> tuple[str, tuple[str, ..
     return form, tuple(given)
 
 
-_Walked = tuple[dict[str, Any], list[str], list[Place]]
+def _tidy(root: etree._Element, is_composed: bool) -> None:
+    """Before anything is judged: a text of blanks is none, and texts are composed."""
+    for element in root.iter():
+        text = element.text
+        if text and not len(element):
+            if blank(from_customs(text)):
+                element.text = None
+            elif not is_composed:
+                element.text = composed_official(text)
+
+
+_Walked = tuple[dict[str, Any], str, list[Place]]
 
 
 def _walk(root: etree._Element) -> _Walked:
-    """A valid document as canonical data in the model's order, all its texts, and the places of real line breaks."""
+    """A valid document as canonical data in the model's order, its texts joined, and the places of real line breaks."""
     texts: list[str] = []
     broken: list[Place] = []
     parts = list(root)
@@ -184,7 +205,7 @@ def _walk(root: etree._Element) -> _Walked:
         if content or section.item is not None:
             fields[section.field] = content
     fields["promise"] = promise
-    return fields, texts, broken
+    return fields, "\n".join(texts), broken
 
 
 _BY_CONTAINER: Final = {f"{{{NAMESPACE}}}{section.container}": section for section in SECTIONS}
@@ -205,13 +226,13 @@ def _read_block(
         joined = "".join(fields.values())
     texts.append(joined)
     if "line_no" in fields:
-        fields["line_no"] = int(fields["line_no"])
+        fields["line_no"] = int(fields["line_no"].strip().lstrip("+-0") or "0")  # zeros may be thousands
     return fields
 
 
-def _length_faults(fields: Mapping[str, Any], broken: list[Place], locate: Any) -> list[Fault]:
+def _length_faults(fields: Mapping[str, Any], broken: list[Place], locate: Locate) -> list[Fault]:
     """Texts with real line breaks, which the schema counted as one character and customs will count as two."""
-    found = []
+    found: list[Fault] = []
     for place in broken:
         section = SECTION.get(str(place[0]))
         table = section.table if section else HEAD
@@ -223,37 +244,21 @@ def _length_faults(fields: Mapping[str, Any], broken: list[Place], locate: Any) 
             path, line = locate(place)
             facts = {"element": mark.element, "title": f" ({mark.title})", "limit": mark.length}
             found.append(fault("XSD-LENGTH", path, line, **facts))
+            if len(found) == MAX_FAULTS:
+                break
     return found
 
 
-def _text_faults(root: etree._Element) -> list[Fault]:
-    """Forbidden characters in any value of a document, valid or not."""
-    found = []
+def _text_faults(root: etree._Element, places: TreePlaces) -> list[Fault]:
+    """Forbidden characters in any value of a document, valid or not; the first `MAX_FAULTS`."""
+    return [fault(code, *places.of_element(element)) for element, code in islice(_troubled(root), MAX_FAULTS)]
+
+
+def _troubled(root: etree._Element) -> Iterator[tuple[etree._Element, str]]:
     for element in root.iter():
         text = element.text
-        if text and not text.isprintable() and (code := trouble(unbroken(text))):
-            found.append(fault(code, explain.path_of(element), line_at(element)))
-    return found
-
-
-def _locate(root: etree._Element, place: Place) -> tuple[str, int | None]:
-    """XPath of a place, and the line of its element or of the nearest one around it."""
-    path = official_path(place)
-    element = root
-    for step in path.split("/")[2:]:
-        name, _, index = step.rstrip("]").partition("[")
-        same = element.findall(f"{{{NAMESPACE}}}{name}")
-        at = int(index or 1) - 1
-        if at >= len(same):
-            break
-        element = same[at]
-    return path, line_at(element)
-
-
-def _locate_plain(raw: bytes, place: Place) -> tuple[str, int | None]:
-    """The same in the bytes of a plain document."""
-    path = official_path(place)
-    return path, line_of(raw, path)
+        if text and not text.isprintable() and not blank(text) and (code := trouble(unbroken(text))):
+            yield element, code
 
 
 def _refuse_if(faults: list[Fault]) -> None:

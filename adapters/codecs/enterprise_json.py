@@ -4,41 +4,35 @@ Form is judged by the same XSD as the official dialect, through the official enc
 about JSON itself: types, unknown names, doubled names.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 import orjson
-from pydantic import ValidationError
 
 from adapters.codecs import explain
 from adapters.codecs.catalog import Schema, catalog
-from adapters.codecs.customs_xml import encode, troubled
+from adapters.codecs.customs_xml import encode, troubled, warnings
 from adapters.codecs.json_lines import Lines
 from adapters.codecs.json_plain import plain
-from adapters.codecs.official import HEAD, SCHEMA, SECTION, model_place
+from adapters.codecs.json_tidy import Mistake, tidy
+from adapters.codecs.official import SCHEMA, model_place
 from adapters.codecs.registry import fault
-from adapters.codecs.texts import presentable, trouble, unbroken
+from adapters.codecs.texts import blank, presentable, trouble
 from adapters.codecs.xml import parse
-from gateway.core.declaration import Declaration, canonical
+from gateway.core.declaration import Declaration, canonical, texts
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
-from gateway.ports import Place, Reading
+from gateway.ports import Locate, Place, Reading
 
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 64
 MAX_REFERENCE: Final = 100
-MOST_LOOKED_AT: Final = 5 * MAX_FAULTS
-"""Mistakes of one kind that are made into faults, to be sorted and capped: a hostile document has no end of them."""
+_BOM: Final = b"\xef\xbb\xbf"
+_NAME_SHOWN: Final = 64
+"""Most characters of an unknown name that a path repeats."""
 _KEY: Final = re.compile(rb'"[ \t\r\n]*:')
-_LISTS: Final = frozenset({"goods", "non_parties", "invoices"})
-_EXPECTED: Final = {"line_no": "a whole number", "goods": "a list of objects", "non_parties": "a list of objects"}
-_EXPECTED_ELSE: Final = {"invoices": "a list of objects", "amendment": "an object"}
-
-
-Locate = Callable[[Place], tuple[str, int | None]]
 
 
 class EnterpriseJson:
@@ -51,63 +45,67 @@ class EnterpriseJson:
 
     def read(self, raw: bytes) -> Reading:
         """Raises Refused with every fault of form at once."""
+        raw = raw.removeprefix(_BOM)
         content = _load(raw)
-        locate = partial(_locate, Lines(raw))
+        lines = Lines(raw)
+        locate = partial(_locate, lines)
         reference = content.get("reference")
         found = plain(content) if _is_plain_reference(reference) else None
         if found is not None:
             fields, names = found
             if _names_once(raw, names):
                 return Reading(fields, reference or None, locate)
-        _check_names(content, raw)
+        _check_names(content, raw, lines)
         return self.read_closely(content, locate)
 
-    def read_closely(self, content: dict[str, Any], locate: Locate) -> Reading:
+    def read_closely(self, content: Mapping[str, Any], locate: Locate) -> Reading:
         """What is not plain, or not valid: every fault, or the same fields after all. Raises Refused."""
-        reference, fields, found = _cleaned(content, locate)
-        declaration = _validated(fields, locate, found)
-        judged: Declaration | dict[str, Any] = declaration or fields
-        found.extend(fault(code, *locate(place)) for place, code in troubled(judged)[:MOST_LOOKED_AT])
-        named = {f.path for f in found}
-        found.extend(f for f in self._form_faults(judged, locate) if not _within(f.path, named))
-        if found or declaration is None:
+        content = dict(content)
+        reference, mistakes = _reference(content.pop("reference", None))
+        fields, more = tidy(content)
+        mistakes += more
+        mistakes += [Mistake(place, code) for place, code in islice(troubled(fields), MAX_FAULTS)]
+        found = [fault(code, *locate(place), **facts) for place, code, facts in mistakes]
+        found += self._form_faults(fields, {one.place for one in mistakes}, locate)
+        if found:
             raise Refused(found)
-        return Reading(canonical(declaration), reference, locate)
+        canonical_fields = canonical(Declaration.model_validate(fields))
+        joined = "\n".join([text for _, text in texts(canonical_fields)])
+        return Reading(canonical_fields, reference, locate, warnings(canonical_fields, joined, locate))
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document; indented, for people read it too. Raises Refused for what customs could not be sent."""
-        found = [fault(code, pointer(place)) for place, code in troubled(content)]
+        found = [fault(code, pointer(place)) for place, code in islice(troubled(content), MAX_FAULTS)]
         if not found:
-            found = self._form_faults(content, lambda place: (pointer(place), None))
+            found = self._form_faults(content, frozenset(), lambda place: (pointer(place), None))
         if found:
             raise Refused(found)
         data = canonical(content) if isinstance(content, Declaration) else content
         return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
-    def _form_faults(self, content: Declaration | Mapping[str, Any], locate: Locate) -> list[Fault]:
-        """What the official schema says of the content, in JSON's places."""
+    def _form_faults(self, content: Declaration | Mapping[str, Any], named: Set[Place], locate: Locate) -> list[Fault]:
+        """What the official schema says of the content, in JSON's places; but of those that are `named` for something
+        else already, and of what is in them."""
         document = encode(content)
         try:
-            root = parse(document)
+            root = parse(document, limit=len(document))
         except Refused:  # a forbidden character, named by `troubled` already: the rest is judged without it
-            root = parse(presentable(document.decode()).encode())
+            document = presentable(document.decode()).encode()
+            root = parse(document, limit=len(document))
         if self._schema.valid(root):
             return []
         found = []
-        for one in explain.faults(self._schema, root, len(document)):
-            path, line = locate(model_place(one.path))
-            found.append(one.model_copy(update={"path": path, "line": line}))
+        for one in explain.faults(self._schema, root):
+            place = model_place(one.path)
+            if not any(place[:steps] in named for steps in range(1, len(place) + 1)):
+                path, line = locate(place)
+                found.append(one.model_copy(update={"path": path, "line": line}))
         return found
-
-
-def _within(path: str, named: Iterable[str]) -> bool:
-    """Is `path` one of the places, or inside one?"""
-    return any(path == one or (one and path.startswith(f"{one}/")) for one in named)
 
 
 def pointer(place: Place) -> str:
     """A place of the model as JSON pointer, e.g. ``/goods/2/hs_code``."""
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
+    return "".join(f"/{str(step)[:_NAME_SHOWN].replace('~', '~0').replace('/', '~1')}" for step in place)
 
 
 def _locate(lines: Lines, place: Place) -> tuple[str, int | None]:
@@ -123,11 +121,21 @@ def _load(raw: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         if "ecursion" in error.msg or "depth" in error.msg:
             raise Refused([fault("JSON-DEPTH", limit=MAX_DEPTH)]) from None
-        raise Refused([fault("JSON-SYNTAX", line=error.lineno)]) from None
+        raise Refused([_syntax(raw, error)]) from None
     if not isinstance(content, dict):
         _count_names(content)
         raise Refused([fault("JSON-TYPE", expected="an object", line=1)])
     return content
+
+
+def _syntax(raw: bytes, error: orjson.JSONDecodeError) -> Fault:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as other:
+        return fault("JSON-ENCODING", line=raw.count(b"\n", 0, other.start) + 1)
+    if b"\0" in raw[:4]:  # every other byte of UTF-16 without a mark
+        return fault("JSON-ENCODING", line=1)
+    return fault("JSON-SYNTAX", line=error.lineno)
 
 
 def _names_once(raw: bytes, names: int) -> bool:
@@ -139,14 +147,21 @@ def _names_once(raw: bytes, names: int) -> bool:
 
 
 def _is_plain_reference(reference: Any) -> bool:
-    return reference is None or (type(reference) is str and len(reference) <= MAX_REFERENCE and reference.isprintable())
+    if reference is None or reference == "":
+        return True
+    return (
+        type(reference) is str
+        and len(reference) <= MAX_REFERENCE
+        and reference.isprintable()
+        and not reference.isspace()
+    )
 
 
-def _check_names(content: dict[str, Any], raw: bytes) -> None:
+def _check_names(content: dict[str, Any], raw: bytes, lines: Lines) -> None:
     """Raises Refused for an object that is too deep, or has a name twice."""
     # A text may contain what looks like a key, so more than counted means: look closer.
-    if len(_KEY.findall(raw)) != _count_names(content):
-        _refuse_doubles(raw)
+    if len(_KEY.findall(raw)) != _count_names(content) and lines.doubles:
+        raise Refused(fault("JSON-DUPLICATE", *_locate(lines, place)) for place in lines.doubles)
 
 
 def _count_names(content: Any) -> int:
@@ -167,118 +182,11 @@ def _count_names(content: Any) -> int:
     raise Refused([fault("JSON-DEPTH", limit=MAX_DEPTH)])
 
 
-class _Double(Exception):
-    """A name stands twice in one object."""
-
-
-def _refuse_doubles(raw: bytes) -> None:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise _Double
-        return found
-
-    try:
-        json.loads(raw, object_pairs_hook=once)
-    except _Double:
-        raise Refused([fault("JSON-DUPLICATE")]) from None
-
-
-_Cleaned = tuple[str | None, dict[str, Any], list[Fault]]
-
-
-def _cleaned(content: dict[str, Any], locate: Locate) -> _Cleaned:
-    """(reference, fields without absent ones and with plain line breaks, faults so far)."""
-    found: list[Fault] = []
-    content = dict(content)
-    reference = content.pop("reference", None)
-    if reference in (None, ""):
-        reference = None
-    elif not isinstance(reference, str) or len(reference) > MAX_REFERENCE:
-        found.append(fault("JSON-REFERENCE", *locate(("reference",)), limit=MAX_REFERENCE))
-    elif "\n" in reference or trouble(reference):
-        found.append(fault(trouble(reference) or "TEXT-CONTROL", *locate(("reference",))))
-    fields = _block(content)
-    for name in _LISTS & fields.keys():
-        if isinstance(fields[name], list):
-            fields[name] = [_block(item) if isinstance(item, dict) else item for item in fields[name]]
-    if isinstance(fields.get("amendment"), dict):
-        fields["amendment"] = _block(fields["amendment"])
-        if not fields["amendment"]:
-            del fields["amendment"]
-    return reference, fields, found
-
-
-def _block(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: unbroken(value) if type(value) is str else value
-        for name, value in content.items()
-        if value is not None and value != ""
-    }
-
-
-def _validated(fields: dict[str, Any], locate: Locate, found: list[Fault]) -> Declaration | None:
-    """The declaration; or None, with the faults added to `found` and what caused them taken out of `fields`."""
-    wrong = (place for place, value in _numbers(fields) if type(value) is not int)
-    found.extend(
-        fault("JSON-TYPE", *locate(place), expected=_expected(place)) for place in islice(wrong, MOST_LOOKED_AT)
-    )
-    try:
-        declaration = Declaration.model_validate(fields)
-    except ValidationError as error:
-        named = {f.path for f in found}
-        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-        for one in mistakes[:MOST_LOOKED_AT]:
-            path, line = locate(one["loc"])
-            if path not in named:
-                found.append(_pydantic_fault(one["type"], one["loc"], path, line))
-        for one in mistakes:
-            if one["type"] != "missing":
-                _take_out(fields, one["loc"])
-        return None
-    return declaration
-
-
-def _numbers(fields: Mapping[str, Any]) -> list[tuple[Place, Any]]:
-    """The whole numbers of a declaration, which are the only values that are no texts."""
-    return [
-        ((name, index, "line_no"), item["line_no"])
-        for name in ("goods", "non_parties")
-        if isinstance(fields.get(name), list)
-        for index, item in enumerate(fields[name])
-        if isinstance(item, dict) and "line_no" in item
-    ]
-
-
-def _take_out(fields: Any, place: Place) -> None:
-    """Removes one value; an item of a list becomes empty, so that the others keep their places."""
-    *way, last = place
-    for step in way:
-        try:
-            fields = fields[step]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(fields, dict):
-        fields.pop(last, None)
-    elif isinstance(fields, list) and isinstance(last, int):
-        fields[last] = {}
-
-
-def _pydantic_fault(kind: str, place: Place, path: str, line: int | None) -> Fault:
-    if kind == "extra_forbidden":
-        return fault("JSON-UNKNOWN-FIELD", path, line)
-    if kind == "missing":
-        return fault("JSON-MISSING", path, line)
-    return fault("JSON-TYPE", path, line, expected=_expected(place))
-
-
-def _expected(place: Place) -> str:
-    """What a place takes, in words."""
-    last = place[-1] if place else ""
-    if isinstance(last, int):
-        return "an object"
-    table = SECTION[str(place[0])].table if str(place[0]) in SECTION else HEAD
-    mark = table.fields.get(last)
-    if mark is not None and mark.length is not None:
-        return f"a text of at most {mark.length} characters"
-    return _EXPECTED.get(last) or _EXPECTED_ELSE.get(last) or "a text"
+def _reference(reference: Any) -> tuple[str | None, list[Mistake]]:
+    """The ERP's own reference, and what is wrong with it."""
+    if reference is None or (isinstance(reference, str) and blank(reference)):
+        return None, []
+    if not isinstance(reference, str) or len(reference) > MAX_REFERENCE:
+        return None, [Mistake(("reference",), "JSON-REFERENCE", {"limit": MAX_REFERENCE})]
+    code = "TEXT-CONTROL" if "\n" in reference else trouble(reference)
+    return (None, [Mistake(("reference",), code)]) if code else (reference, [])

@@ -1,6 +1,8 @@
 """The gateway's own messages as XML (namespace ``urn:origin-gateway:messages:v1``), and who reads which topic."""
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -12,8 +14,17 @@ from uuid import UUID
 from lxml import etree
 from pydantic import ValidationError
 
+from adapters.codecs.bundles import leaves
 from adapters.codecs.catalog import catalog
-from adapters.codecs.receipts import local_name, message_id, open_tolerantly, read_fileret, read_receipt
+from adapters.codecs.encodings import as_utf8
+from adapters.codecs.receipts import (
+    local_name,
+    message_id,
+    open_tolerantly,
+    read_fileret,
+    read_receipt,
+    unknown_elements,
+)
 from adapters.codecs.texts import escaped, presentable
 from adapters.codecs.xml import parse, parse_own
 from gateway.core.faults import Refused
@@ -39,6 +50,13 @@ INBOUND: Final = "origin.customs.inbound.v1"
 RENDER_RESULT: Final = "origin.render.result.v1"
 PRINT_RESULT: Final = "origin.print.result.v1"
 
+_NUMBER: Final = re.compile(
+    rb"<(?:[A-Za-z0-9_]{1,20}:)?CertNo>\s{0,100}([A-Za-z0-9/_-]{1,30})\s{0,100}</"
+    rb"|<(?:[A-Za-z0-9_]{1,20}:)?LayoutDocument\s[^>]{0,500}?\bnumber=[\"']([A-Za-z0-9/_-]{1,30})[\"']"
+)
+"""A certificate number where a receipt or a layout has it."""
+LOOKED_THROUGH: Final = 64 << 10
+"""Bytes of an unreadable body in which a number is looked for."""
 _MAX_DETAIL: Final = 2000
 """Most characters of `detail`, a text of our own making; longer ones are cut."""
 
@@ -82,7 +100,7 @@ class GatewayCodec:
         return _decode(PrintJob, body)
 
 
-def read_layout_head(root: etree._Element, body: bytes) -> LayoutArrived:
+def read_layout_head(root: etree._Element, body: bytes, noticed: str = "") -> LayoutArrived:
     """What the turn needs of a layout document (版式文件): number, part, pages. Raises Unreadable."""
     number, part, pages = root.get("number", ""), root.get("part", ""), root.get("pages", "")
     if not number or part not in set(Part) or not (pages.isascii() and pages.isdigit() and len(pages) < 5):
@@ -91,18 +109,31 @@ def read_layout_head(root: etree._Element, body: bytes) -> LayoutArrived:
         message_id=message_id(body),
         raw_sha256=hashlib.sha256(body).hexdigest(),
         number=number,
+        noticed=noticed,
         part=Part(part),
         pages=int(pages),
     )
 
 
+def number_in(body: bytes) -> str:
+    """The certificate number that a body of customs names, though it can't be read; "": none, or several."""
+    with contextlib.suppress(Unreadable):  # a number is ASCII: it may stand there all the same
+        body = as_utf8(body)[0]
+    found = {(first or second).decode() for first, second in _NUMBER.findall(body, 0, LOOKED_THROUGH)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _from_customs(body: bytes) -> Incoming:
-    root = open_tolerantly(body)
+    root, odd = open_tolerantly(body)
     if local_name(root) == "LayoutDocument":
-        return read_layout_head(root, body)
-    # A receipt may come wrapped in an envelope: the first element of a known name counts.
-    for element in root.iter("{*}Receipt", "{*}FileRet"):
-        return (read_receipt if local_name(element) == "Receipt" else read_fileret)(element, body)
+        return read_layout_head(root, body, odd)
+    # A receipt may come wrapped in an envelope.
+    found = leaves(root)
+    if len(found) > 1:
+        raise Unreadable("INBOUND-SEVERAL", "there are several receipts in one document")
+    for element in found:
+        noticed = " ".join(filter(None, (odd, unknown_elements(root))))
+        return (read_receipt if local_name(element) == "Receipt" else read_fileret)(element, body, noticed)
     raise Unreadable("INBOUND-ROOT", "neither a receipt nor a layout document")
 
 

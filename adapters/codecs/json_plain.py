@@ -5,6 +5,7 @@ written as XML to be validated. Nothing is explained here: what is not plainly g
 (`enterprise_json`), through the XSD, which finds every fault; property tests hold the two verdicts together.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +15,8 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_sch
 
 from adapters.codecs.facets import Element, Facets, blocks
 from adapters.codecs.official import SECTIONS
-from adapters.codecs.texts import clean
-from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty
+from adapters.codecs.texts import clean, escaped_twice, is_composed
+from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty, texts
 
 _MODELS: Final[Mapping[str, type[Block]]] = {
     "goods": Goods,
@@ -23,6 +24,10 @@ _MODELS: Final[Mapping[str, type[Block]]] = {
     "non_parties": NonParty,
     "invoices": Invoice,
 }
+
+
+_BEGINS_BLANK: Final = re.compile("\n[ \n]")
+"""In texts that are joined by line breaks: one is empty, or begins with a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +58,34 @@ def plain(content: Any) -> tuple[dict[str, Any], int] | None:
     except ValidationError:
         return None
     names, promise = len(content), content.pop("promise")
+    if not promise:
+        return None
     content.pop("reference", None)
     nested = {name: content.pop(name, None) for name in compiled.sections}
-    texts: list[str] = []
-    fields = _taken(content, compiled.head, texts)
+    joined: list[str] = []
+    fields = _taken(content, compiled.head, joined)
     if fields is None:
         return None
     for name, shape in compiled.sections.items():
         value = nested[name]
         if name != "amendment":
             names += sum(map(len, value or ()))
-            items = tuple([_taken(item, shape, texts) for item in value or ()])
+            items = tuple([_taken(item, shape, joined) for item in value or ()])
             if None in items:
                 return None
             fields[name] = items
         elif value is not None:
             names += len(value)
-            block = _taken(value, shape, texts)
+            block = _taken(value, shape, joined)
             if not block:
                 return None
             fields[name] = block
     fields["promise"] = promise
-    whole = "".join(texts)
-    return None if "/n" in whole or "\r" in whole or not clean(whole) else (fields, names)
+    whole = "\n".join(["", *joined, ""])
+    if "/n" in whole or "\r" in whole or not clean(whole) or not is_composed(whole) or escaped_twice(whole):
+        return None
+    blank = _BEGINS_BLANK.search(whole) and any(text.isspace() for _, text in texts(fields))
+    return None if blank else (fields, names)
 
 
 def _taken(content: dict[str, Any], shape: _Shape, texts: list[str]) -> dict[str, Any] | None:
@@ -89,8 +99,9 @@ def _taken(content: dict[str, Any], shape: _Shape, texts: list[str]) -> dict[str
         fields = {name: value for name, value in content.items() if value is not None and value != ""}
     if not shape.required <= fields.keys():
         return None
-    joined = "".join([value for value in fields.values() if type(value) is str])
-    if "\n" in joined and not _fits(fields, shape):
+    given = [value for value in fields.values() if type(value) is str]
+    joined = "\n".join(given)
+    if joined.count("\n") >= len(given) and not _fits(fields, shape):
         return None
     texts.append(joined)
     return fields
@@ -116,7 +127,7 @@ def _compiled() -> _Plain:
         shape = sections[section.field] = _shape(_MODELS[section.field], part.elements)
         block: CoreSchema = core_schema.typed_dict_schema(dict(shape.fields), extra_behavior="forbid")
         if section.item is not None:
-            block = core_schema.list_schema(block, strict=True, max_length=part.most)
+            block = core_schema.list_schema(block, strict=True, max_length=part.most, fail_fast=True)
         top[section.field] = core_schema.typed_dict_field(core_schema.nullable_schema(block), required=False)
     top["promise"] = core_schema.typed_dict_field(_value(schema.promise), required=True)
     top["reference"] = core_schema.typed_dict_field(core_schema.any_schema(), required=False)

@@ -7,7 +7,6 @@ and are strict.
 
 import csv
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
@@ -18,9 +17,10 @@ from lxml import etree
 
 import schemas
 from adapters.codecs.catalog import catalog
+from adapters.codecs.encodings import as_utf8
 from adapters.codecs.official import NAMESPACE
 from adapters.codecs.texts import escaped, presentable
-from adapters.codecs.xml import declared_encoding, parse
+from adapters.codecs.xml import parse
 from gateway.core.faults import Refused
 from gateway.core.messages import (
     AttachmentReceipt,
@@ -57,8 +57,11 @@ _REPLY: Final = MappingProxyType(
 )
 """Official element of CusRespData -> field of `CustomsReply`, both as text."""
 
-_XML_DECLARATION: Final = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
-_CHINESE: Final = frozenset({"GBK", "GB2312", "GB18030", "CP936", "GB_2312-80", "HZ-GB-2312"})
+_SIGNED: Final = "Signature"
+"""What is in an XML signature is no news about a certificate."""
+MOST_TOLD: Final = 10
+"""Unknown elements that are named; a name is cut at `LONGEST_TOLD` characters."""
+LONGEST_TOLD: Final = 40
 
 
 @cache
@@ -78,17 +81,48 @@ def named(sha256: str) -> UUID:
     return uuid5(INBOUND, sha256)
 
 
-def open_tolerantly(body: bytes) -> etree._Element:
-    """The root of what customs sent, in UTF-8, UTF-16 or a Chinese encoding it declares. Raises Unreadable."""
+def open_tolerantly(body: bytes) -> tuple[etree._Element, str]:
+    """(root of what customs sent, in whatever encoding; what was odd about it, "": nothing). Raises Unreadable."""
+    text, odd = as_utf8(body)
     try:
-        return parse(_as_utf8(body))
+        return parse(text), odd
     except Refused as refused:
         one = refused.faults[0]
         raise Unreadable(one.code, f"line {one.line or '?'}: {one.message}") from None
 
 
-def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
-    """A business receipt. Raises Unreadable when it names no certificate."""
+def unknown_elements(root: etree._Element) -> str:
+    """A sentence about elements with a text that no receipt is known to have: they are kept, and change nothing."""
+    known, found, signed = _known_elements(), dict[str, None](), 0
+    for element in root.iter("{*}*"):
+        name = local_name(element)
+        if signed:
+            signed -= 1
+        elif name == _SIGNED:
+            signed = sum(1 for _ in element.iter("{*}*")) - 1
+        elif name not in known and (element.text or "").strip():
+            found[name[:LONGEST_TOLD]] = None
+            if len(found) > MOST_TOLD:
+                break
+    if not found:
+        return ""
+    more = " and more" if len(found) > MOST_TOLD else ""
+    return f"Elements that nobody told us of: {', '.join(list(found)[:MOST_TOLD])}{more}."
+
+
+@cache
+def _known_elements() -> frozenset[str]:
+    """Every element of the receipts' schemas."""
+    found = {
+        str(element.get("name"))
+        for schema in ("receipt", "fileret")
+        for element in catalog()[schema].document().iter("{http://www.w3.org/2001/XMLSchema}element")
+    }
+    return frozenset(found)
+
+
+def read_receipt(root: etree._Element, body: bytes, noticed: str = "") -> BusinessReceipt:
+    """A business receipt; `noticed`: what was odd about it. Raises Unreadable when it names no certificate."""
     own, inside = _texts(root, apart="CusRespData")
     channel, reply = own.get("Channel", ""), None if inside is None else _reply(inside)
     sha256 = hashlib.sha256(body).hexdigest()
@@ -96,6 +130,7 @@ def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
         message_id=named(sha256),
         raw_sha256=sha256,
         number=_number(own),
+        noticed=noticed,
         channel=channel,
         meaning=_meaning(channel, reply),
         note=own.get("Note", ""),
@@ -105,7 +140,7 @@ def read_receipt(root: etree._Element, body: bytes) -> BusinessReceipt:
     )
 
 
-def read_fileret(root: etree._Element, body: bytes) -> TechnicalReceipt | AttachmentReceipt:
+def read_fileret(root: etree._Element, body: bytes, noticed: str = "") -> TechnicalReceipt | AttachmentReceipt:
     """A technical receipt; with FileType or FileName an attachment's. Raises Unreadable without a number."""
     own, _ = _texts(root)
     code, sha256 = own.get("RetType", ""), hashlib.sha256(body).hexdigest()
@@ -113,6 +148,7 @@ def read_fileret(root: etree._Element, body: bytes) -> TechnicalReceipt | Attach
         message_id=named(sha256),
         raw_sha256=sha256,
         number=_number(own),
+        noticed=noticed,
         code=code,
         verdict=TechnicalVerdict(code_meanings().get(("ret_type", code), "unknown")),
         note=own.get("Note", ""),
@@ -184,21 +220,6 @@ def _checked(name: str, document: str) -> bytes:
     if errors:
         raise ValueError(f"no valid {name}: schema error {errors[0].kind} at {errors[0].path}")
     return body
-
-
-def _as_utf8(body: bytes) -> bytes:
-    """The body re-encoded when it says, by mark or declaration, that it is something else."""
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif declared_encoding(body) in _CHINESE:
-        encoding = "gb18030"
-    else:
-        return body
-    try:
-        text = body.decode(encoding)
-    except UnicodeDecodeError:
-        raise Unreadable("RECEIPT-ENCODING", f"the body is not in {encoding}, which it declares") from None
-    return _XML_DECLARATION.sub("", text).encode()
 
 
 def local_name(element: etree._Element) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from types import MappingProxyType
 
 import schemas
-from gateway.core.faults import Fault
+from gateway.core.faults import Fault, Severity
 
 SOURCE = "schemas/faults.toml"
 
@@ -18,13 +18,18 @@ class Entry:
 
     message: str
     remedy: str
+    severity: Severity = Severity.REFUSE
 
 
 @cache
 def registry() -> Mapping[str, Entry]:
     """Every registered code."""
     table = tomllib.loads(schemas.read_text("faults.toml"))
-    return MappingProxyType({code: Entry(**entry) for code, entry in table.items()})
+    return MappingProxyType({code: _entry(**entry) for code, entry in table.items()})
+
+
+def _entry(message: str, remedy: str, severity: str = Severity.REFUSE) -> Entry:
+    return Entry(message, remedy, Severity(severity))
 
 
 def fault(code: str, path: str = "", line: int | None = None, **facts: object) -> Fault:
@@ -36,5 +41,6 @@ def fault(code: str, path: str = "", line: int | None = None, **facts: object) -
         line=line,
         message=entry.message.format(**facts),
         remedy=entry.remedy.format(**facts),
+        severity=entry.severity,
         source=SOURCE,
     )

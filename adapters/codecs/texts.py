@@ -9,6 +9,7 @@ import unicodedata
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """The characters with Unicode's property Bidi_Control."""
 
+_REFERENCE = re.compile("&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _XML_FORBIDS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -25,7 +26,7 @@ def trouble(text: str) -> str | None:
     """
     if clean(text):
         return None
-    for char in text:
+    for char in dict.fromkeys(text):
         if char == "\n" or char.isprintable():
             continue
         if char in _BIDI:
@@ -36,6 +37,38 @@ def trouble(text: str) -> str | None:
         if category in ("Co", "Cn", "Cs"):
             return "TEXT-UNASSIGNED"
     return None
+
+
+def blank(text: str) -> bool:
+    """True of a text in which nothing would be seen: white space as Unicode has it, and format characters of no width,
+    but for those that change the direction, which are refused. It counts as absent."""
+    text = text.strip()
+    if not text or text.isprintable():
+        return not text
+    return all(
+        char.isspace() or (unicodedata.category(char) == "Cf" and char not in _BIDI) for char in dict.fromkeys(text)
+    )
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's form NFC, which customs and fonts expect: letter and accent are one character, as are the
+    parts of a Hangul syllable. By Unicode's own rule (UAX 15) both forms are the same text."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def is_composed(text: str) -> bool:
+    """Is it in that form already? C speed, for whole documents."""
+    return text.isascii() or unicodedata.is_normalized("NFC", text)
+
+
+def composed_official(text: str) -> str:
+    """The same for a text in the official form: the n of ``/n`` is a line break and takes no accent."""
+    return composed(text) if "/n" not in text else "/n".join([composed(line) for line in text.split("/n")])
+
+
+def escaped_twice(text: str) -> bool:
+    """Does a text still hold a reference of XML or HTML, such as ``&amp;``, after it was read?"""
+    return "&" in text and _REFERENCE.search(text) is not None
 
 
 def unbroken(text: str) -> str:

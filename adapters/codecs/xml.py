@@ -21,7 +21,7 @@ _DECLARATION = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9
 _MISC = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<", b"\x00\x00")
 _UTF8_BOM = b"\xef\xbb\xbf"
-_UTF8_NAMES = (b"UTF-8", b"UTF8", b"US-ASCII", b"ASCII")
+_UTF8_NAMES = ("UTF-8", "UTF8", "US-ASCII", "ASCII")
 
 _too_deep = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
@@ -41,9 +41,10 @@ _REASONS: Final = {
     _E.ERR_DOCUMENT_EMPTY: "there is no element",
     _E.NS_ERR_UNDEFINED_NAMESPACE: "a namespace prefix is not declared",
     _E.ERR_RESERVED_XML_NAME: "the XML declaration is not at the very beginning",
+    _E.ERR_NAME_TOO_LONG: "a name is too long",
 }
 _CONTROL: Final = (_E.ERR_INVALID_CHAR, _E.ERR_INVALID_CHARREF)
-_LIMITS: Final = (_E.ERR_RESOURCE_LIMIT, _E.ERR_NAME_TOO_LONG)
+_LIMITS: Final = (_E.ERR_RESOURCE_LIMIT,)
 
 
 @cache
@@ -63,9 +64,12 @@ def parser() -> etree.XMLParser:
     )
 
 
-def parse(raw: bytes, *, limit: int = MAX_BYTES) -> etree._Element:
-    """The root of a UTF-8 document of at most `limit` bytes. Raises Refused with one fault: code, line, remedy."""
-    _inspect(raw, limit)
+def parse(raw: bytes, *, limit: int = MAX_BYTES, any_declaration: bool = False) -> etree._Element:
+    """The root of a UTF-8 document of at most `limit` bytes. Raises Refused with one fault: code, line, remedy.
+
+    `any_declaration`: a document in UTF-8 is read though its XML declaration names another encoding.
+    """
+    _inspect(raw, limit, any_declaration)
     try:
         root = etree.fromstring(raw, parser())
     except etree.XMLSyntaxError as error:
@@ -94,7 +98,7 @@ def declared_encoding(raw: bytes) -> str:
     return found[1].decode("ascii").upper() if found else ""
 
 
-def _inspect(raw: bytes, limit: int) -> None:
+def _inspect(raw: bytes, limit: int, any_declaration: bool) -> None:
     """What can be refused without a parser."""
     if len(raw) > limit:
         raise Refused([fault("XML-SIZE", limit=limit)])
@@ -103,9 +107,6 @@ def _inspect(raw: bytes, limit: int) -> None:
     body = raw[3:] if raw.startswith(_UTF8_BOM) else raw
     if not body.strip():
         raise Refused([fault("XML-EMPTY")])
-    declared = _DECLARATION.match(body)
-    if declared and declared[1].upper() not in _UTF8_NAMES:
-        raise Refused([fault("XML-ENCODING", line=1)])
     if b"\0" in body:
         raise Refused([fault("TEXT-CONTROL", line=_line(raw, raw.index(b"\0")))])
     if b"<!DOCTYPE" in body:
@@ -114,6 +115,8 @@ def _inspect(raw: bytes, limit: int) -> None:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused([fault("XML-ENCODING", line=_line(body, error.start))]) from None
+    if not any_declaration and (declared_encoding(body) or "UTF-8") not in _UTF8_NAMES:
+        raise Refused([fault("XML-DECLARATION", line=1)])
 
 
 def _refuse_doctype(body: bytes) -> None:

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 from adapters.codecs.facets import Element, Facets, Part, blocks
 from adapters.codecs.official import NAMESPACE, SECTIONS, Section
+from adapters.codecs.texts import is_composed
+from gateway.core.declaration import texts
 
 _BLANK: Final = r"[ \t\r\n]{0,200}"
 _XSI: Final = ' xmlns:xsi="http://www\\.w3\\.org/2001/XMLSchema-instance"'
@@ -24,6 +26,9 @@ _NS: Final = f' xmlns="{re.escape(NAMESPACE)}"'
 _WHERE: Final = rf' xsi:schemaLocation="{re.escape(NAMESPACE)} [A-Za-z0-9_.\-]{{1,200}}"'
 _ROOT: Final = f"<Certificate(?:{_NS}(?:{_XSI}(?:{_WHERE})?)?|{_XSI}(?:{_XSD})?{_NS}(?:{_WHERE})?)>"
 """The root's start tag, as it is usually written."""
+_BETWEEN: Final = "<"
+"""Stands between texts that are looked at together, and can't stand in one."""
+_BEGINS_BLANK: Final = re.compile(f"{_BETWEEN}(?: |/n)")
 _GROUP: Final = re.compile(r"(?<!\\)\((?!\?)")
 _DECLARATION: Final = r"""(?:<\?xml version="1\.0"(?: encoding="(?i:utf-8)")? ?\?>)?"""
 
@@ -77,8 +82,11 @@ def plain(text: str) -> dict[str, Any] | None:
         elif content and content[0]:
             fields[part.field] = content[0]
     fields["promise"] = promise
-    whole = "".join(values)
-    return fields if whole.isprintable() and "&" not in whole and ">" not in whole else None
+    whole = _BETWEEN.join(["", *values])
+    if not whole.isprintable() or "&" in whole or ">" in whole or not is_composed(whole):
+        return None
+    blank = _BEGINS_BLANK.search(whole) and any(text.isspace() for _, text in texts(fields))
+    return None if blank else fields
 
 
 def takes(text: str) -> bool:
@@ -115,28 +123,10 @@ def _walk(text: str) -> _Walked | None:
     return None if found is None else (head, parts, found[1])
 
 
-def line_of(document: bytes, path: str) -> int:
-    """The line of an element of a plain document, or of the nearest one around it. Bytes are searched four times as
-    fast as text that is not all ASCII."""
-    root, *steps = path.encode().split(b"/")[1:]
-    at, end = document.index(b"<%b " % root), len(document)
-    for left, step in zip(range(len(steps))[::-1], steps, strict=True):
-        name, _, index = step.rstrip(b"]").partition(b"[")
-        found = at
-        for _ in range(int(index or 1)):
-            found = document.find(b"<%b>" % name, found + 1, end)
-            if found < 0:
-                return document.count(b"\n", 0, at) + 1
-        at = found
-        if left:
-            end = document.index(b"</%b>" % name, at)
-    return document.count(b"\n", 0, at) + 1
-
-
 def _fields(found: re.Match[str], block: _Block, values: list[str]) -> dict[str, Any]:
     """Field -> value of one block; empty elements are absent."""
     fields: dict[str, Any] = {name: value for name, value in zip(block.fields, found.groups(), strict=True) if value}
-    joined = "".join(fields.values())
+    joined = _BETWEEN.join(fields.values())
     values.append(joined)
     if "/n" in joined:
         for name, value in fields.items():

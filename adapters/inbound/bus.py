@@ -9,6 +9,7 @@ letters.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
@@ -31,6 +32,7 @@ from gateway.runtime.door import Client
 from gateway.runtime.following import follow
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
+from gateway.runtime.quotas import Quotas
 from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import DeadLetter
 
@@ -87,6 +89,7 @@ class BusIntake:
         bus: Bus,
         door: DoorLike,
         clients: BusClients,
+        quotas: Quotas,
         dead: DeadLetters,
         clock: Clock,
         intake: IntakeObserver,
@@ -100,6 +103,7 @@ class BusIntake:
         self._bus = bus
         self._door = door
         self._clients = clients
+        self._quotas = quotas
         self._dead = dead
         self._clock = clock
         self._intake = intake
@@ -139,20 +143,24 @@ class BusIntake:
         self._entered = [] if place.first else self._open()
         started = time.perf_counter()
         heads = [Heads(record) for record in records]
-        entered = [self._enter(r, named, clients[r.topic]) for r, named in zip(records, heads, strict=True)]
-        mine = [one for one in entered if isinstance(one, asyncio.Future)]
-        self._entered += mine
-        place.release()
-        await _ended(mine)
-        now = self._clock.now()
-        replies = [self._reply(r, h, one, now) for r, h, one in zip(records, heads, entered, strict=True)]
-        took = time.perf_counter() - started
-        for reply in replies:
-            if reply.verdict is not None:
-                self._intake.received("bus", reply.verdict, took)
-        await place.mine()
-        place.leaving()
-        await self._send(replies)
+        with contextlib.ExitStack() as come_again:
+            entered = [
+                self._enter(r, named, clients[r.topic], come_again) for r, named in zip(records, heads, strict=True)
+            ]
+            mine = [one for one in entered if isinstance(one, asyncio.Future)]
+            self._entered += mine
+            place.release()
+            await _ended(mine)
+            now = self._clock.now()
+            replies = [self._reply(r, h, one, now) for r, h, one in zip(records, heads, entered, strict=True)]
+            took = time.perf_counter() - started
+            for reply in replies:
+                if reply.verdict is not None:
+                    self._intake.received("bus", reply.verdict, took)
+            await place.mine()
+            place.leaving()
+            await self._send(replies)
+            come_again.pop_all()
 
     def _open(self) -> list[asyncio.Future[Answer]]:
         """What is under way and has no answer. Raises Unavailable when something will have none: nothing is submitted
@@ -162,7 +170,12 @@ class BusIntake:
                 raise trouble
         return [one for one in self._entered if not one.done()]
 
-    def _enter(self, record: Record, heads: Heads, client: Client | None) -> Entered:
+    def _enter(self, record: Record, heads: Heads, client: Client | None, come_again: contextlib.ExitStack) -> Entered:
+        """`come_again`: what is undone when the records are not acknowledged: they are counted when they come again."""
+        if client is not None:
+            if over := self._quotas.enter(client, len(record.body)):
+                return Answer.later(over, heads.echo("origin-reference"))
+            come_again.callback(self._quotas.uncount, client, len(record.body))
         try:
             return self._door.enter(submission(record, heads, client))
         except Refused as refusal:

@@ -11,6 +11,7 @@ with the reason beside it. An operator may empty InDone, InAside and SentBox at 
 import contextlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,11 +60,15 @@ def check(folder: Path) -> None:
 
 
 def counts(folder: Path) -> tuple[int, int]:
-    """(files that the client has not taken, files that nobody could read). Raises NoBox, OSError."""
+    """(files that the client has not taken, files that nobody could read, and what is no file in InBox). Raises NoBox,
+    OSError."""
     check(folder)
     aside = folder / INBOX["rejected"]
-    unread = [name for name in os.listdir(aside) if not name.endswith(WHY)] if aside.is_dir() else []
-    return len(os.listdir(folder / OUT)), len(unread)
+    names = set(os.listdir(aside)) if aside.is_dir() else set()
+    unread = [name for name in names if not (name.endswith(WHY) and name.removesuffix(WHY) in names)]
+    with os.scandir(folder / IN) as entries:
+        odd = [entry.name for entry in entries if arrived(entry.name) and not entry.is_file(follow_symlinks=False)]
+    return len(os.listdir(folder / OUT)), len(unread) + len(odd)
 
 
 def put_out(folder: Path, letters: Sequence[Letter]) -> int:
@@ -87,7 +92,7 @@ def sweep(folder: Path) -> None:
     if (folder / OUT_WORK).is_dir():
         for left in (folder / OUT_WORK).iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if left.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                if left.is_file() and left.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
                     left.unlink()
 
 
@@ -110,7 +115,8 @@ def _known(folder: Path, letter: Letter) -> bool:
     """A file of this name and time, or a later one, is with the client already."""
     for box in (OUT, SENT, FAILED):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if (folder / box / letter.name).stat().st_mtime + ROUNDING >= letter.at.timestamp():
+            facts = os.stat(folder / box / letter.name, follow_symlinks=False)
+            if stat.S_ISREG(facts.st_mode) and facts.st_mtime + ROUNDING >= letter.at.timestamp():
                 return True
     return False
 
@@ -127,7 +133,10 @@ def _put(folder: Path, letter: Letter) -> None:
             written = letter.at.timestamp()
             os.utime(descriptor, (written, written))
             os.fsync(descriptor)
-        os.rename(aside, folder / OUT / letter.name)
+        try:
+            os.rename(aside, folder / OUT / letter.name)
+        except IsADirectoryError:
+            raise NoBox(f"a directory stands in OutBox where a message belongs: remove {letter.name}") from None
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()

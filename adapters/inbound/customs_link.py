@@ -16,13 +16,16 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import orjson
 import structlog
 
-from adapters.codecs.receipts import open_tolerantly
+from adapters.codecs.bundles import apart
+from adapters.codecs.gateway_xml import number_in
+from adapters.codecs.receipts import message_id, open_tolerantly
+from adapters.codecs.xml import MAX_BYTES
 from adapters.inbound.customs_boxes import WHY, Letter, open_inbox, put_out, sweep
 from adapters.inbound.folder_files import Changed, Claimed, ClientFolder, NotPlain, Sight, TooLarge
 from adapters.inbound.metrics import LinkMetrics
@@ -43,8 +46,10 @@ SOURCE: Final = "/customs-link"
 NEIGHBOUR: Final = "customs"
 AT_ONCE: Final = 100
 """Files written, or read, together."""
-MAX_BYTES: Final = 32 << 20
-"""Largest file taken from InBox: a layout carries its pictures."""
+IN_HAND: Final = 32 << 20
+"""Bytes of files in hand above which no more are taken."""
+HALF_WRITTEN: Final = 10.0
+"""Seconds that a file without an end may take to get one: who does not write it as .tmp may be slow."""
 POLL: Final = 0.5
 """Seconds between two looks into InBox."""
 NUMBER: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -86,6 +91,16 @@ class CustomsOut:
         self._counted.sent(written, len(letters) - written)
 
 
+class Found(NamedTuple):
+    """A file that was taken."""
+
+    file: Claimed
+    message: Message | None
+    """What the turn is to read."""
+    trouble: Unreadable | None
+    """Why nobody can read it: it goes aside."""
+
+
 class CustomsIn:
     """Reads what customs sends."""
 
@@ -100,8 +115,9 @@ class CustomsIn:
         *,
         settle: float = 0.5,
         poll: float = POLL,
+        half_written: float = HALF_WRITTEN,
     ) -> None:
-        """`settle`: seconds without a write after which a file is whole."""
+        """`settle`: seconds without a write after which a file is whole; `half_written`: if it has an end."""
         self._folder = folder
         self._bus = bus
         self._codec = codec
@@ -110,6 +126,9 @@ class CustomsIn:
         self._counted = counted
         self._settle = settle
         self._poll = poll
+        self._half_written = half_written
+        self._endless: dict[str, tuple[int, float]] = {}
+        """Files without an end: name -> size, and since when."""
         self._seen: dict[str, Sight] = {}
         self._ending = asyncio.Event()
 
@@ -152,53 +171,89 @@ class CustomsIn:
         found = await asyncio.to_thread(self._take, folder, most)
         if not found:
             return False
-        await self._bus.publish([message for _, message in found if isinstance(message, Message)])
+        await self._bus.publish([one.message for one in found if one.message])
         await asyncio.to_thread(self._put_away, folder, found)
         return True
 
-    def _take(self, folder: ClientFolder, most: int) -> list[tuple[Claimed, "Message | Unreadable"]]:
+    def _take(self, folder: ClientFolder, most: int) -> "list[Found]":
         claimed = list(folder.claimed())[:most]
         if not claimed:
             ready, seen = folder.whole(self._seen, time.monotonic(), self._settle)
             claimed = [one for name in ready[:most] if (one := folder.claim(name))]
+            self._endless = {name: size for name, size in self._endless.items() if name in seen}
             taken = {one.name for one in claimed}
             self._seen = {name: sight for name, sight in seen.items() if name not in taken}
-        found: list[tuple[Claimed, Message | Unreadable]] = []
+        found: list[Found] = []
+        bytes_in_hand = 0
         for file in claimed:
             try:
-                found.append((file, self._message(folder.read(file, MAX_BYTES))))
+                body = folder.read(file, MAX_BYTES)
             except Changed:
                 folder.give_back(file)
             except TooLarge:
-                found.append((file, Unreadable("INBOX-TOO-LARGE", f"over {MAX_BYTES >> 20} MiB")))
+                found.append(Found(file, None, Unreadable("INBOX-TOO-LARGE", f"over {MAX_BYTES >> 20} MiB")))
             except NotPlain:
-                found.append((file, Unreadable("INBOX-NOT-PLAIN", "no regular file, or we may not read it")))
+                trouble = Unreadable("INBOX-NOT-PLAIN", "no regular file, or we may not read it")
+                found.append(Found(file, None, trouble))
+            else:
+                bytes_in_hand += len(body)
+                if not self._half(file.name, body) or not folder.give_back(file):
+                    found.append(self._found(file, body))
+            if bytes_in_hand > IN_HAND:
+                break
         return found
 
-    def _message(self, body: bytes) -> Message | Unreadable:
-        """What the turn will read, under the id its bytes give it."""
+    def _half(self, name: str, body: bytes) -> bool:
+        """It has no end yet, and somebody may still be writing it."""
+        if body.rstrip(b"\0\x1a \t\r\n").endswith(b">"):
+            self._endless.pop(name, None)
+            return False
+        now = time.monotonic()
+        size, since = self._endless.get(name, (-1, now))
+        if size != len(body):
+            since = now
+        self._endless[name] = (len(body), since)
+        if now - since < self._half_written:
+            return True
+        del self._endless[name]
+        return False
+
+    def _found(self, file: Claimed, body: bytes) -> "Found":
+        """What the turn will read: the whole file, which it takes apart. What nobody can read it gets too where it
+        names a certificate, so that this is told."""
+        number, trouble = "", None
         try:
-            read = self._codec.decode(INBOUND, body)
-        except Unreadable as trouble:
-            return trouble
+            for part in apart(body):
+                try:
+                    read = self._codec.decode(INBOUND, part)
+                except Unreadable as unreadable:
+                    trouble = trouble or unreadable
+                else:
+                    number = number or (read.number if isinstance(read, FROM_CUSTOMS) else "")
+        except Unreadable as unreadable:
+            trouble = unreadable
         except Exception as error:  # our bug must not stand in the way of the other files
             log.error("customs_link.broke", exc_info=error)
-            return broken(error)
-        if not isinstance(read, FROM_CUSTOMS):
-            return Unreadable("INBOUND-ROOT", "neither a receipt nor a layout document")
-        attributes = headers("customs.inbound", read.message_id, read.number, self._clock.now(), "application/xml")
-        return Message(INBOUND, read.number, body, {**attributes, "ce_source": SOURCE})
+            return Found(file, None, broken(error))
+        key = number or number_in(body)
+        if not key:
+            return Found(file, None, trouble or Unreadable("INBOUND-ROOT", "neither a receipt nor a layout document"))
+        attributes = headers("customs.inbound", message_id(body), key, self._clock.now(), "application/xml")
+        message = Message(INBOUND, key, body, {**attributes, "ce_source": SOURCE})
+        return Found(file, message, None if number else trouble)
 
-    def _put_away(self, folder: ClientFolder, found: "Sequence[tuple[Claimed, Message | Unreadable]]") -> None:
-        for file, outcome in found:
-            if isinstance(outcome, Message):
+    def _put_away(self, folder: ClientFolder, found: "Sequence[Found]") -> None:
+        for file, message, trouble in found:
+            if trouble is None:
                 folder.put_away(file, "accepted")
                 self._counted.received()
                 continue
-            reason = orjson.dumps({"code": outcome.code, "detail": outcome.detail}) + b"\n"
-            folder.finish(file, "rejected", reason, WHY)
+            told = {"code": trouble.code, "detail": trouble.detail}
+            if message:
+                told["see"] = "It is with the dead letters too, where it can be mended: origin dlt list."
+            folder.finish(file, "rejected", orjson.dumps(told) + b"\n", WHY)
             self._counted.aside()
-            log.error("customs_link.aside", code=outcome.code)
+            log.error("customs_link.aside", code=trouble.code)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless the end is asked for."""
@@ -209,7 +264,7 @@ class CustomsIn:
 
 def number_of(body: bytes) -> str:
     """The certificate number in an official message. Raises Unreadable."""
-    root = open_tolerantly(body)
+    root, _ = open_tolerantly(body)
     number = next((element.text or "" for element in root.iter("{*}CertNo")), "").strip()
     if not NUMBER.fullmatch(number):
         raise Unreadable("OUTBOUND-NUMBER", "the message names no certificate number that could name a file")

@@ -26,7 +26,16 @@ from adapters.inbound.folder_files import (
     TooLarge,
 )
 from adapters.inbound.lines import MAX_BYTES as MAX_BATCH_BYTES
-from adapters.inbound.lines import DoorLike, LineBatch, Sender, Splitter, Trouble, not_read_line, verdict_line
+from adapters.inbound.lines import (
+    MAX_LINES,
+    DoorLike,
+    LineBatch,
+    Sender,
+    Splitter,
+    Trouble,
+    not_read_line,
+    verdict_line,
+)
 from gateway.core.admission import Verdict
 from gateway.core.faults import Fault
 from gateway.ports import Unavailable
@@ -34,6 +43,7 @@ from gateway.reading import IntakeObserver
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import too_large
+from gateway.runtime.quotas import Quotas
 
 POLL: Final = 0.2
 """Seconds between two looks."""
@@ -65,6 +75,7 @@ class HotFolders:
         root: Path,
         door: DoorLike,
         find_client: FindClient,
+        quotas: Quotas,
         observer: IntakeObserver,
         *,
         max_bytes: int,
@@ -75,6 +86,7 @@ class HotFolders:
         self._root = root
         self._door = door
         self._find_client = find_client
+        self._quotas = quotas
         self._observer = observer
         self._max_bytes = max_bytes
         self._settle = settle
@@ -125,7 +137,7 @@ class HotFolders:
             if self._resting.get(name, 0) > time.monotonic():
                 continue
             client = await self._find_client(name)
-            if client is None:
+            if client is None or self._waits(client):
                 continue
             try:
                 folder = await asyncio.to_thread(ClientFolder, root, name)
@@ -141,6 +153,13 @@ class HotFolders:
             finally:
                 folder.close()
         return busy
+
+    def _waits(self, client: Client) -> bool:
+        """The client has its quota: its files stay where they are, and are answered when there is room again."""
+        over = self._quotas.room(client)
+        if over is not None:
+            self._quotas.refused(client, over, waits=True)
+        return over is not None
 
     async def _work(self, client: Client, folder: ClientFolder) -> bool:
         """One client: first what stands in `work`, then what is whole in `in`. Raises Unavailable."""
@@ -185,7 +204,8 @@ class HotFolders:
         return 1 if self._failures else AT_ONCE
 
     async def _file(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
-        """One file to its end. Raises Unavailable: it stays in `work` and is submitted again."""
+        """One file to its end. It stays in `work` and is submitted again when its client has its quota, or when this
+        raises Unavailable."""
         batch = file.name.lower().endswith(".ndjson")
         limit = MAX_BATCH_BYTES if batch else self._max_bytes
         try:
@@ -199,9 +219,18 @@ class HotFolders:
         except TooLarge:
             await self._end(client, folder, file, Answer.refused([too_large(limit)], None))
             return
-        if batch:
-            await self._batch(client, folder, file, content)
+        if self._waits(client):
             return
+        declarations = min(content.count(b"\n") + 1, MAX_LINES) if batch else 1
+        self._quotas.count(client, len(content), declarations)
+        try:
+            await (self._batch if batch else self._one)(client, folder, file, content)
+        except BaseException:
+            self._quotas.uncount(client, len(content), declarations)  # it is submitted again, and counted then
+            raise
+
+    async def _one(self, client: Client, folder: ClientFolder, file: Claimed, content: bytes) -> None:
+        """A file with one declaration."""
         started = time.perf_counter()
         media_type = MEDIA_TYPES[os.path.splitext(file.name)[1].lower()]
         answer = await self._door.submit(Submission(client, media_type, content, "folder"))

@@ -1,24 +1,31 @@
 """Batches of declarations, one JSON document a line (NDJSON): the same over HTTP and from a folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
 
 from gateway.core.admission import Verdict
-from gateway.core.faults import Fault
+from gateway.core.faults import Fault, Severity
 from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import too_large
+from gateway.runtime.quotas import Quotas
 
 MAX_LINES: Final = 2000
 MAX_BYTES: Final = 64 << 20
-STATUS: Final = {Verdict.ACCEPTED: 202, Verdict.DUPLICATE: 200, Verdict.CONFLICT: 409, Verdict.REFUSED: 422}
+STATUS: Final = {
+    Verdict.ACCEPTED: 202,
+    Verdict.DUPLICATE: 200,
+    Verdict.CONFLICT: 409,
+    Verdict.REFUSED: 422,
+    Verdict.LATER: 429,
+}
 LINE_TYPE: Final = "application/json"
 
 log = structlog.get_logger("adapters.inbound")
@@ -98,11 +105,15 @@ class Sender:
 class LineBatch:
     """Submits lines as they come, all at once, so that the door commits them together; answers in their order."""
 
-    def __init__(self, door: DoorLike, sender: Sender, max_line: int) -> None:
+    def __init__(self, door: DoorLike, sender: Sender, max_line: int, quotas: Quotas | None = None) -> None:
+        """`quotas`: counts each line; None: whoever has the batch counts it as a whole."""
         self._door = door
+        self._quotas = quotas
         self._sender = sender
+        self.client = sender.client
         self._max_line = max_line
-        self._answers: list[tuple[int, asyncio.Future[Answer] | Answer | Trouble]] = []
+        self._answers: list[tuple[int, int, asyncio.Future[Answer] | Answer | Trouble]] = []
+        """Number of the line, its size in bytes, what becomes of it."""
 
     @property
     def full(self) -> bool:
@@ -111,52 +122,74 @@ class LineBatch:
 
     def add(self, line: Line) -> None:
         """Submit a line; its answer comes later."""
+        size = len(line.body or b"")
+        if self._quotas is not None and (over := self._quotas.enter(self.client, size)):
+            self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
+            return
         if line.body is None:
-            self._answers.append((line.number, Answer.refused([too_large(self._max_line)], None)))
+            self._answers.append((line.number, 0, Answer.refused([too_large(self._max_line)], None)))
             return
         sender = self._sender
         key = None if sender.key is None else f"{sender.key}/{line.number}"
-        submission = Submission(sender.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
-        self._answers.append((line.number, self._entered(submission)))
+        submission = Submission(self.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
+        self._answers.append((line.number, size, self._entered(submission)))
 
     def _entered(self, submission: Submission) -> asyncio.Future[Answer] | Answer | Trouble:
         try:
             return self._door.enter(submission)
         except Unavailable:
-            return Trouble.UNAVAILABLE
+            return self._away(len(submission.body))
         except Exception as error:
             return self._broke(error)
 
+    def _away(self, size: int) -> Trouble:
+        """The database is away: the line had no verdict."""
+        if self._quotas is not None:
+            self._quotas.uncount(self.client, size)
+        return Trouble.UNAVAILABLE
+
     def _broke(self, error: Exception) -> Trouble:
-        log.error("line.broke", client=self._sender.client.id, exc_info=error)
+        log.error("line.broke", client=self.client.id, exc_info=error)
         return Trouble.INTERNAL
 
     async def answers(self) -> AsyncIterator[tuple[int, Answer | Trouble]]:
         """(line, answer) in order, once all are there. A line that met trouble harms no other."""
         await self.abandon()
-        for number, waiting in self._answers:
+        for number, size, waiting in self._answers:
             if isinstance(waiting, Answer | Trouble):
                 yield number, waiting
                 continue
             try:
                 yield number, waiting.result()
             except Unavailable:
-                yield number, Trouble.UNAVAILABLE
+                yield number, self._away(size)
             except Exception as error:
                 yield number, self._broke(error)
 
     async def abandon(self) -> None:
         """Wait for what was submitted, whether or not anybody still wants to know."""
         await asyncio.gather(
-            *(one for _, one in self._answers if isinstance(one, asyncio.Future)), return_exceptions=True
+            *(one for *_, one in self._answers if isinstance(one, asyncio.Future)), return_exceptions=True
         )
+
+
+def status_of(answer: Answer) -> int:
+    """The HTTP status of an answer: one more draft than the client may have open is for later, too."""
+    if answer.verdict is Verdict.REFUSED and b"QUOTA-DRAFTS" in answer.body and drafts_only(answer.content["faults"]):
+        return STATUS[Verdict.LATER]
+    return STATUS[answer.verdict]
+
+
+def drafts_only(faults: Iterable[Mapping[str, Any]]) -> bool:
+    """Is the number of open drafts all that is wrong?"""
+    return {fault["code"] for fault in faults if fault["severity"] == Severity.REFUSE} == {"QUOTA-DRAFTS"}
 
 
 def verdict_line(number: int, answer: Answer | Trouble) -> bytes:
     """One line of the answer: the line's number, the HTTP status it would have had alone, and the door's answer."""
     if isinstance(answer, Trouble):
         return b'{"line":%d,"http":%d,"status":"%b"}\n' % (number, answer.value, answer.name.lower().encode())
-    return b'{"line":%d,"http":%d,%b\n' % (number, STATUS[answer.verdict], answer.body[1:])
+    return b'{"line":%d,"http":%d,%b\n' % (number, status_of(answer), answer.body[1:])
 
 
 def not_read_line(number: int) -> bytes:

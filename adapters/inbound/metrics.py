@@ -1,11 +1,16 @@
 """What came in, for Prometheus. Label values come from closed sets, never from a document."""
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.core.admission import Verdict
+from gateway.core.quotas import Over, Quota
 
 CHANNELS = ("http", "folder", "bus")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+log = structlog.get_logger("adapters.inbound")
 
 
 class IntakeMetrics:
@@ -22,6 +27,13 @@ class IntakeMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        refused = Counter(
+            "origin_quota_refused_total",
+            "Times that a client was told to come again later, by the quota it had used up.",
+            ("quota",),
+            registry=registry,
+        )
+        self._over = {quota: refused.labels(quota.value) for quota in Quota}
         self._received = {(c, v): received.labels(c, v.value) for c in CHANNELS for v in Verdict}
         self._seconds = {c: seconds.labels(c) for c in CHANNELS}
 
@@ -29,6 +41,14 @@ class IntakeMetrics:
         """One declaration was answered."""
         self._received[channel, verdict].inc()
         self._seconds[channel].observe(seconds)
+
+    def over(self, client: str, found: Over, first: bool) -> None:
+        """A client has its quota; the first time in its minute or day it is logged, with who it is."""
+        self._over[found.quota].inc()
+        if first:
+            log.warning(
+                "client.over_quota", client=client, quota=found.quota.value, most=found.most, again=found.seconds
+            )
 
 
 class LinkMetrics:

@@ -7,6 +7,7 @@ keeps a worker that was paused and its successor apart.
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -96,9 +97,12 @@ class SpoolPrinter:
         ready, marker = self._ready(job), self._marker(job)
         if not ready.exists():
             return marker.exists()
+        target = self._root / f"{job}.pdf"
+        if os.path.lexists(target):  # somebody else's: a job leaves by its name once
+            raise FileExistsError(errno.EEXIST, "something of the job's name stands in the spool already")
         marker.touch()
         _sync(self._jobs)
-        os.rename(ready, self._root / f"{job}.pdf")
+        os.rename(ready, target)
         try:
             _sync(self._jobs)
             _sync(self._root)
@@ -139,7 +143,8 @@ def _locked(handle: int) -> bool:
 
 def _write(path: Path, content: bytes) -> None:
     """Durable, and for the print server's group only: an original lies open to nobody else."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o640), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import asyncpg
+import orjson
 from stdnum.cn import uscc
 
 from adapters.bus.log import declare_client
 from adapters.postgres.errors import unavailable
-from gateway.operations import ClientItem, NewClient, Refusal
+from adapters.store.acts import note
+from gateway.core.quotas import NO_LIMITS, Limits
+from gateway.operations import OPERATOR, ClientItem, NewClient, Refusal
 from gateway.runtime.door import Client
 
 KEY_PREFIX: Final = "ok_"
@@ -28,25 +31,27 @@ WAIT: Final = 10.0
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A client's id is also its folder's name."""
 
-ACTIVE: Final = """
-SELECT id, enterprise, prefix, prints_itself, key_sha256 FROM origin.client
+GIVEN: Final = """ARRAY(
+    SELECT l.exporter FROM origin.leave l
+    WHERE l.client = c.id AND l.revoked_at IS NULL AND l.since IS NOT NULL ORDER BY l.exporter)"""
+PROPOSED: Final = """ARRAY(
+    SELECT l.exporter FROM origin.leave l WHERE l.client = c.id AND l.revoked_at IS NULL AND l.since IS NULL)"""
+DRAFTS: Final = """(
+    SELECT count(*) FROM (SELECT FROM origin.open_draft d WHERE d.client = c.id LIMIT 100000) AS open)"""
+ITEM: Final = f"id, enterprise, prefix, prints_itself, bus, {GIVEN} AS exporters, created_at, revoked_at"
+ACTIVE: Final = f"""
+SELECT id, enterprise, prefix, prints_itself, key_sha256, {GIVEN} AS exporters, {PROPOSED} AS proposed,
+       quotas::text AS quotas, {DRAFTS} AS drafts
+FROM origin.client c
 WHERE (key_sha256 = ANY($1::bytea[]) OR id = ANY($2::text[])) AND revoked_at IS NULL
-"""
+"""  # noqa: S608 - made of constants
 ADD: Final = """
 INSERT INTO origin.client (id, enterprise, key_sha256, prefix, prints_itself, bus) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
-LIST: Final = """
-SELECT id, enterprise, prefix, prints_itself, bus, created_at, revoked_at FROM origin.client ORDER BY id
-"""
-REVOKE: Final = """
-UPDATE origin.client SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1
-RETURNING id, enterprise, prefix, prints_itself, bus, created_at, revoked_at
-"""
-BUS: Final = """
-UPDATE origin.client SET bus = $2 WHERE id = $1
-RETURNING id, enterprise, prefix, prints_itself, bus, created_at, revoked_at
-"""
+LIST: Final = f"SELECT {ITEM} FROM origin.client c ORDER BY id"  # noqa: S608
+REVOKE: Final = f"UPDATE origin.client c SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING {ITEM}"  # noqa: S608
+BUS: Final = f"UPDATE origin.client c SET bus = $2 WHERE id = $1 RETURNING {ITEM}"  # noqa: S608
 ON_BUS: Final = "SELECT id FROM origin.client WHERE bus ORDER BY id"
 
 
@@ -66,9 +71,16 @@ class Clients:
     """Authenticates on the hot path (`gateway.reading.Authenticator`) and keeps the registry."""
 
     def __init__(
-        self, pool: asyncpg.Pool, *, ttl: float = TTL, monotonic: Callable[[], float] = time.monotonic
+        self,
+        pool: asyncpg.Pool,
+        limits: Limits = NO_LIMITS,
+        *,
+        ttl: float = TTL,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`limits`: quotas of a client that has none of its own."""
         self._pool = pool
+        self._limits = limits
         self._ttl = ttl
         self._monotonic = monotonic
         self._cache: dict[Name, _Cached] = {}
@@ -91,7 +103,13 @@ class Clients:
             return [row["id"] for row in await self._pool.fetch(ON_BUS)]
 
     async def add(
-        self, name: str, enterprise: str, prefix: str = "", prints_itself: bool = True, bus: bool = False
+        self,
+        name: str,
+        enterprise: str,
+        prefix: str = "",
+        prints_itself: bool = True,
+        bus: bool = False,
+        by: str = OPERATOR,
     ) -> NewClient:
         """A new client of an enterprise, with its key: the only time it is shown. Raises Refusal, Unavailable."""
         if not NAME.fullmatch(name):
@@ -116,8 +134,10 @@ class Clients:
         with unavailable("client"):
             async with self._pool.acquire(timeout=WAIT) as connection, connection.transaction():
                 made = await connection.fetchval(ADD, name, code, digest, prefix, prints_itself, bus)
-                if made is not None and bus:
-                    await declare_client(connection, name)
+                if made is not None:
+                    await note(connection, by, "client.add", name, enterprise=code, prefix=prefix)
+                    if bus:
+                        await declare_client(connection, name)
         if made is None:
             raise Refusal(
                 "CLIENT-EXISTS",
@@ -126,13 +146,15 @@ class Clients:
             )
         return NewClient(id=name, enterprise=code, key=key)
 
-    async def bus(self, name: str, wanted: bool) -> ClientItem:
+    async def bus(self, name: str, wanted: bool, by: str = OPERATOR) -> ClientItem:
         """Give a client its topics, or stop reading them. Raises Refusal when there is no such client, Unavailable."""
         with unavailable("client"):
             async with self._pool.acquire(timeout=WAIT) as connection, connection.transaction():
                 row = await connection.fetchrow(BUS, name, wanted)
-                if row is not None and wanted:
-                    await declare_client(connection, name)
+                if row is not None:
+                    await note(connection, by, "client.bus", name, bus=wanted)
+                    if wanted:
+                        await declare_client(connection, name)
         return _item(row)
 
     async def list(self) -> Sequence[ClientItem]:
@@ -140,12 +162,19 @@ class Clients:
         with unavailable("client"):
             return [ClientItem(**dict(row)) for row in await self._pool.fetch(LIST)]
 
-    async def revoke(self, name: str) -> ClientItem:
+    async def revoke(self, name: str, by: str = OPERATOR) -> ClientItem:
         """The client's key opens nothing any more. Raises Refusal when there is no such client, Unavailable."""
         with unavailable("client"):
-            row = await self._pool.fetchrow(REVOKE, name)
-        self._cache.clear()
+            async with self._pool.acquire(timeout=WAIT) as connection, connection.transaction():
+                row = await connection.fetchrow(REVOKE, name)
+                if row is not None:
+                    await note(connection, by, "client.revoke", name)
+        self.forget()
         return _item(row)
+
+    def forget(self) -> None:
+        """What was looked up may have changed: this process looks again at once, the others within `TTL`."""
+        self._cache.clear()
 
     async def _client(self, name: Name) -> Client | None:
         """The cached client; else by the next look, which serves everybody who asks meanwhile."""
@@ -178,7 +207,7 @@ class Clients:
                 rows = await self._pool.fetch(ACTIVE, digests, ids)
         finally:
             self._looking = None
-        clients = {row["id"]: _client(row) for row in rows}
+        clients = {row["id"]: _client(row, self._limits) for row in rows}
         keys = {row["key_sha256"]: clients[row["id"]] for row in rows}
         before = self._cache
         fresh = {name: known for name, known in before.items() if now < known.until}
@@ -201,5 +230,14 @@ def _item(row: asyncpg.Record | None) -> ClientItem:
     return ClientItem(**dict(row))
 
 
-def _client(row: asyncpg.Record) -> Client:
-    return Client(id=row["id"], enterprise=row["enterprise"], prefix=row["prefix"], prints_itself=row["prints_itself"])
+def _client(row: asyncpg.Record, limits: Limits) -> Client:
+    return Client(
+        id=row["id"],
+        enterprise=row["enterprise"],
+        prefix=row["prefix"],
+        prints_itself=row["prints_itself"],
+        exporters=frozenset(row["exporters"]),
+        proposed=frozenset(row["proposed"]),
+        limits=limits.but(orjson.loads(row["quotas"])),
+        open_drafts=row["drafts"],
+    )

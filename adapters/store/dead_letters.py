@@ -18,15 +18,16 @@ from gateway.storage import Collision, DeadLetter
 State = Literal["waiting", "replayed", "discarded"]
 
 COLUMNS = """id, topic, partition, "offset", key, headers::text AS headers, code, detail, consumer_group AS "group",
-    attempts, at, state, decided_at, decided_by, reason, octet_length(body) AS size"""
+    attempts, at, state, decided_at, decided_by, reason, octet_length(body) AS size,
+    mended IS NOT NULL AS was_mended"""
 LIST = f"""
-SELECT {COLUMNS}, ''::bytea AS body FROM origin.dead_letter
+SELECT {COLUMNS}, ''::bytea AS body, NULL::bytea AS mended FROM origin.dead_letter
 WHERE $1::text IS NULL OR state = $1 ORDER BY at, id LIMIT $2
 """  # noqa: S608 - made of constants
-GET = f"SELECT {COLUMNS}, body FROM origin.dead_letter WHERE id = $1"  # noqa: S608
+GET = f"SELECT {COLUMNS}, body, mended FROM origin.dead_letter WHERE id = $1"  # noqa: S608
 DECIDE = f"""
-UPDATE origin.dead_letter SET state = $2, decided_at = $3, decided_by = $4, reason = $5
-WHERE id = $1 AND state = 'waiting' RETURNING {COLUMNS}, body
+UPDATE origin.dead_letter SET state = $2, decided_at = $3, decided_by = $4, reason = $5, mended = $6
+WHERE id = $1 AND state = 'waiting' RETURNING {COLUMNS}, body, mended
 """  # noqa: S608
 LETTER = frozenset(DeadLetter.__slots__)
 
@@ -42,6 +43,10 @@ class Kept:
     decided_at: datetime | None
     decided_by: str | None
     reason: str | None
+    was_mended: bool
+    """It was replayed with other bytes."""
+    mended: bytes | None
+    """Those, where the letter was asked for by itself."""
 
 
 class PostgresDeadLetters:
@@ -72,14 +77,17 @@ class PostgresDeadLetters:
             row = await self._pool.fetchrow(GET, identity)
         return None if row is None else _kept(row)
 
-    async def decide(self, identity: UUID, state: State, by: str, reason: str, at: datetime) -> Kept | None:
-        """Write who decided what, when and why; None when it does not wait any more."""
+    async def decide(
+        self, identity: UUID, state: State, by: str, reason: str, at: datetime, mended: bytes | None = None
+    ) -> Kept | None:
+        """Write who decided what, when and why, and the `mended` bytes; None when it does not wait any more."""
         with unavailable("dead letters"):
-            row = await self._pool.fetchrow(DECIDE, identity, state, at, by, reason)
+            row = await self._pool.fetchrow(DECIDE, identity, state, at, by, reason, mended)
         return None if row is None else _kept(row)
 
 
 def _kept(row: asyncpg.Record) -> Kept:
     facts = {name: value for name, value in row.items() if name in LETTER}
     letter = DeadLetter(**{**facts, "headers": sql.json_data(row["headers"])})
-    return Kept(letter, row["size"], row["state"], row["decided_at"], row["decided_by"], row["reason"])
+    decided = (row["state"], row["decided_at"], row["decided_by"], row["reason"])
+    return Kept(letter, row["size"], *decided, row["was_mended"], row["mended"])

@@ -17,10 +17,12 @@ from uuid import UUID
 from gateway.core.admission import Known, Prior
 from gateway.core.messages import PrintJob, Reminder
 from gateway.core.numbers import Series
+from gateway.core.quotas import Used
 from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
 from gateway.runtime.dead_letters import message as dead_message
 from gateway.runtime.print_room import Claim, ClaimState
+from gateway.runtime.quotas import Count
 from gateway.storage import (
     Admitted,
     Collision,
@@ -357,3 +359,27 @@ class MemoryBlobs:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("stored bytes do not match their hash")
         return content
+
+
+class MemoryQuotas:
+    """See `gateway.runtime.quotas.QuotaTable`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, UUID], Used] = {}
+
+    async def exchange(
+        self, process: UUID, own: Sequence[Count], asked: Sequence[str], minute: int, day: int
+    ) -> Mapping[str, Used]:
+        """What others count of `asked`."""
+        self._rows |= {(one.client, process): replace(one.used) for one in own}
+        found: dict[str, Used] = {}
+        for (client, writer), row in self._rows.items():
+            if writer != process and client in asked:
+                now = replace(row)
+                now.turn_to(minute, day)
+                others = found.setdefault(client, Used(minute, day))
+                others.declarations_in_minute += now.declarations_in_minute
+                others.bytes_in_minute += now.bytes_in_minute
+                others.declarations_in_day += now.declarations_in_day
+                others.bytes_in_day += now.bytes_in_day
+        return found

@@ -205,7 +205,10 @@ def _papers(text: str | None) -> Mapping[Part, PaperView]:
     papers: Mapping[str, Mapping[str, Any]] = orjson.loads(text) if text else {}
     return {
         Part(part): PaperView(
-            file_sha256=paper.get("file") or None, pages=paper.get("pages", 0), print=paper.get("print", "none")
+            file_sha256=paper.get("file") or None,
+            pages=paper.get("pages", 0),
+            print=paper.get("print", "none"),
+            trouble=paper.get("trouble") or None,
         )
         for part, paper in papers.items()
     }

@@ -5,6 +5,7 @@ key (time of the reply, running number, verdict) is above the last verdict's; pr
 verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -19,6 +20,7 @@ from gateway.core.messages import (
     DeclarationAccepted,
     Incoming,
     LayoutArrived,
+    LetterMended,
     PrintResult,
     ReceiptMeaning,
     Reminder,
@@ -27,6 +29,7 @@ from gateway.core.messages import (
     TechnicalReceipt,
     TechnicalVerdict,
     TimerDue,
+    UnreadableArrived,
 )
 from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
 
@@ -56,13 +59,18 @@ def decide(state: Certificate | None, message: Incoming, now: datetime) -> Decis
         return Decision()
     match message:
         case TechnicalReceipt():
-            return _technical(state, message)
+            return _remarked(_technical(state, message), message.noticed)
         case BusinessReceipt():
-            return _business(state, message, now)
+            return _remarked(_business(state, message, now), message.noticed)
         case AttachmentReceipt():
-            return _noted("attachment_receipt", code=message.code, receipt=message.raw_sha256)
+            noted = _noted("attachment_receipt", code=message.code, receipt=message.raw_sha256)
+            return _remarked(noted, message.noticed)
         case LayoutArrived():
-            return _layout(state, message, now)
+            return _remarked(_layout(state, message, now), message.noticed)
+        case UnreadableArrived():
+            return _unreadable(message)
+        case LetterMended():
+            return _mended(message)
         case RenderResult():
             return printing.rendered(state, message)
         case RequestPrint():
@@ -182,6 +190,32 @@ def _outbound(certificate_id: UUID, number: str, revision: int, media_type: str,
     )
 
 
+def _remarked(decision: Decision, noticed: str) -> Decision:
+    """What was odd about a message of customs is told with the first thing that followed from it."""
+    if not noticed:
+        return decision
+    first = decision.events[0]
+    told = Event(first.kind, {**first.data, "noticed": noticed})
+    return replace(decision, events=(told, *decision.events[1:]))
+
+
+def _unreadable(message: UnreadableArrived) -> Decision:
+    letter = str(message.letter)
+    way_on = f"An operator mends it: origin dlt show {letter}, origin dlt replay {letter} --body FILE."
+    return _noted("customs_unreadable", code=message.code, detail=message.detail, letter=letter, remedy=way_on)
+
+
+def _mended(message: LetterMended) -> Decision:
+    return _noted(
+        "letter_mended",
+        letter=str(message.letter),
+        was=message.was_sha256,
+        mended=message.mended_sha256,
+        by=message.by,
+        reason=message.reason,
+    )
+
+
 def _technical(state: Certificate, message: TechnicalReceipt) -> Decision:
     data: dict[str, Json] = {"receipt": message.raw_sha256, "code": message.code}
     if message.verdict is TechnicalVerdict.UNKNOWN:
@@ -270,7 +304,7 @@ def _approved(state: Certificate, key: str, data: dict[str, Json], now: datetime
     if state.review is Review.APPROVED:
         return Decision(events=(event,))
     ready = printing.ready(state.id, state.number, state.exporter, state.revision, state.papers, now)
-    remind = () if ready.events else (Remind(Reminder.LAYOUTS, state.revision),)
+    remind = ready.remind or (Remind(Reminder.LAYOUTS, state.revision),)
     return Decision(events=(event, *ready.events), send=ready.send, remind=remind)
 
 
@@ -286,7 +320,7 @@ def _layout(state: Certificate, message: LayoutArrived, now: datetime) -> Decisi
         return Decision(events=(event,))
     papers = printing.evolve(state.papers, event)
     ready = printing.ready(state.id, state.number, state.exporter, state.revision, papers, now)
-    return Decision(events=(event, *ready.events), send=ready.send)
+    return Decision(events=(event, *ready.events), send=ready.send, remind=ready.remind)
 
 
 def _waits(state: Certificate, about: Reminder) -> bool:
@@ -298,6 +332,9 @@ def _waits(state: Certificate, about: Reminder) -> bool:
             return state.review in (Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
         case Reminder.LAYOUTS:
             return state.review is Review.APPROVED and any(not paper.layout for paper in state.papers.values())
+        case Reminder.FILES:
+            layouts = all(paper.layout for paper in state.papers.values())
+            return state.review is Review.APPROVED and layouts and any(not p.file for p in state.papers.values())
         case Reminder.PRINT_RESULT:
             return any(paper.print in OPEN for paper in state.papers.values())
 

@@ -5,22 +5,21 @@ min, max, count, unique, sum_equals, not_after, and `when` for conditions. An ab
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty
-from gateway.core.faults import Fault, Severity
-from gateway.core.predicates import Check, predicate
+from gateway.core.faults import MAX_FAULTS, Fault, Severity, capped
+from gateway.core.predicates import COLLECTIVE_PREDICATES, Check, Fields, Place, predicate
 from gateway.core.profile import CodeList, Header, Profile, ProfileError, Rule
 from gateway.core.words import (
     ARGUMENTS,
     COLLECTIVE,
     CONDITION_ARGUMENT,
     WORDS,
-    Fields,
-    Place,
     codelist,
     pattern,
 )
@@ -38,9 +37,8 @@ _JUDGE_ABSENCE: Final = frozenset({"present", "absent", "count"})
 """Words that have something to say of a value that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One broken rule at one place."""
+class Finding(NamedTuple):
+    """One broken rule at one place: cheap, for a document may break rules in thousands of places."""
 
     place: Place
     rule: Rule
@@ -58,6 +56,26 @@ class Finding:
             severity=self.severity,
             source=self.rule.source,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What was found of one kind of block, in its order: of what refuses, and of what warns, as many as an answer
+    can carry."""
+
+    refusing: list[Finding] = field(default_factory=list)
+    warning: list[Finding] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Nothing that could still be found would be told."""
+        return len(self.refusing) >= MAX_FAULTS and len(self.warning) >= MAX_FAULTS
+
+    def add(self, place: Place, one: "_Single | _Collective") -> None:
+        """Unless there are enough of its kind."""
+        kept = self.refusing if one.severity is Severity.REFUSE else self.warning
+        if len(kept) < MAX_FAULTS:
+            kept.append(Finding(place, one.rule, one.severity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +121,32 @@ class _Scope:
     """The fields that a block has -> its groups, without the rules that these fields alone settle. Remembered: blocks
     of the same fields recur, and most of a profile asks whether a field is there."""
 
-    def judge(self, fields: Fields, found: list[Finding]) -> None:
-        """Every broken rule is added to `found`."""
+    def judge(self, fields: Fields, found: _Findings) -> None:
+        """Broken rules are added to `found`, until it is full."""
         if not self.name:
             self._judge(fields, fields, (), found)
         elif self.is_list:
             for index, block in enumerate(fields.get(self.name, ())):
                 self._judge(block, fields, (self.name, index), found)
+                if found.full:
+                    return
         else:
             self._judge(fields.get(self.name, _EMPTY), fields, (self.name,), found)
 
-    def _judge(self, block: Fields, root: Fields, place: Place, found: list[Finding]) -> None:
+    def _judge(self, block: Fields, root: Fields, place: Place, found: _Findings) -> None:
         for group in self.groups(tuple(block)):
             if group.whole is not None and not group.whole(root, root):
                 continue
             if group.own is not None and not group.own(block, root):
                 continue
             for one in group.presences:
-                found.append(Finding((*place, one.field), one.rule, one.severity))
-            for field, check, one in group.valued:
-                if not check(block[field], block, root):
-                    found.append(Finding((*place, field), one.rule, one.severity))
+                found.add((*place, one.field), one)
+            for name, check, one in group.valued:
+                if not check(block[name], block, root):
+                    found.add((*place, name), one)
             for one in group.counted:
                 if not one.check(block.get(one.field), block, root):
-                    found.append(Finding((*place, one.field), one.rule, one.severity))
+                    found.add((*place, one.field), one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +156,7 @@ class _Collective:
     rule: Rule
     severity: Severity
     applies: Condition | None
-    check: Callable[[Fields], list[Place]]
+    check: Callable[[Fields], Iterable[Place]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +168,33 @@ class Checks:
     scopes: tuple[_Scope, ...]
     collectives: tuple[_Collective, ...]
 
-    def run(self, fields: Fields) -> list[Finding]:
-        """Every broken rule."""
+    def run(self, fields: Fields) -> Sequence[Finding]:
+        """Every broken rule, sorted by place, as many as an answer can carry: those that refuse go first."""
         found: list[Finding] = []
         for scope in self.scopes:
-            scope.judge(fields, found)
+            of_scope = _Findings()
+            scope.judge(fields, of_scope)
+            found += of_scope.refusing + of_scope.warning
         for one in self.collectives:
             if one.applies is None or one.applies(fields, fields):
-                found.extend(Finding(place, one.rule, one.severity) for place in one.check(fields))
-        return found
+                places = islice(one.check(fields), MAX_FAULTS)
+                found += [Finding(place, one.rule, one.severity) for place in places]
+        return capped(sorted(found, key=_rank)) if found else found
 
 
 _EMPTY: Final[Fields] = MappingProxyType({})
+_SCOPES: Final[Mapping[str, type[Block]]] = MappingProxyType({"": Declaration, **_LISTS, **_BLOCKS})
+_ORDER: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
+    {scope: {name: at for at, name in enumerate(block.model_fields)} for scope, block in _SCOPES.items()}
+)
+"""Scope -> its fields, each with its number."""
+
+
+def _rank(finding: Finding) -> tuple[int, ...]:
+    """Places in the order of the declaration."""
+    scope, *rest = finding.place
+    inside = (step if isinstance(step, int) else _ORDER[str(scope)][step] for step in rest)
+    return (_ORDER[""][str(scope)], *inside)
 
 
 def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Checks:
@@ -171,7 +206,7 @@ def compile_profile(profile: Profile, codelists: Mapping[str, CodeList]) -> Chec
         try:
             scope, field, each = _resolve(rule.path)
             severity = _severity(rule, codelists)
-            if rule.word in COLLECTIVE:
+            if rule.word in COLLECTIVE or rule.predicate in COLLECTIVE_PREDICATES:
                 collectives.append(_collective(rule, severity, scope, field, each))
                 continue
             _conditions(rule, scope, codelists)
@@ -268,13 +303,17 @@ def _condition(spec: Mapping[str, Any], scope: str, codelists: Mapping[str, Code
 
 
 def _check(rule: Rule, codelists: Mapping[str, CodeList]) -> Check:
-    if bool(rule.word) == bool(rule.predicate):
-        raise ProfileError("a rule has a word or a predicate, one of them")
+    _one_of_both(rule)
     if rule.predicate:
         return predicate(rule.predicate, rule.args, codelists)
     if rule.word not in WORDS:
         raise ProfileError(f"{rule.word} is no word of the vocabulary")
     return WORDS[rule.word](_arguments(rule.word, rule.args), codelists)
+
+
+def _one_of_both(rule: Rule) -> None:
+    if bool(rule.word) == bool(rule.predicate):
+        raise ProfileError("a rule has a word or a predicate, one of them")
 
 
 def _arguments(word: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -289,6 +328,13 @@ def _arguments(word: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _collective(rule: Rule, severity: Severity, scope: str, field: str, each: bool) -> _Collective:
     if not each:
-        raise ProfileError(f"{rule.word} is for a field of each item, list[].field")
-    check = COLLECTIVE[rule.word](_arguments(rule.word, rule.args), scope, field)
+        raise ProfileError(f"{rule.word or rule.predicate} is for a field of each item, list[].field")
+    _one_of_both(rule)
+    if rule.predicate and rule.args:
+        raise ProfileError(f"predicate {rule.predicate} takes no arguments")
+    check: Callable[[Fields], Iterable[Place]] = (
+        COLLECTIVE_PREDICATES[rule.predicate](scope, field)
+        if rule.predicate
+        else COLLECTIVE[rule.word](_arguments(rule.word, rule.args), scope, field)
+    )
     return _Collective(rule, severity, _conditions(rule, "", {})[0], check)

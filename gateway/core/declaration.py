@@ -6,7 +6,7 @@ elements, which is binding there. Values are texts as the interface has them: co
 of up to 19 integer and 5 fraction digits. What a certificate type demands of them is said in its profile, not here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -327,3 +327,15 @@ def canonical(declaration: Declaration) -> dict[str, Any]:
     The certificate number is part of it; two declarations are the same content when these are equal.
     """
     return declaration.model_dump(exclude_none=True, exclude_defaults=False)
+
+
+def texts(fields: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text of a declaration as plain data, with its place: of the head, then of each list's items."""
+    for name, value in fields.items():
+        if isinstance(value, str):
+            yield (name,), value
+        elif isinstance(value, Mapping):
+            yield from (((name, *place), text) for place, text in texts(value))
+        elif isinstance(value, list | tuple):
+            for index, block in enumerate(value):
+                yield from (((name, index, *place), text) for place, text in texts(block))

@@ -1,8 +1,8 @@
 """The sender's mistakes, as values: a code, a place, one sentence, what to do. The value itself is never echoed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,33 @@ class Refused(Exception):
 
 
 def in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Faults sorted by line, then path, then code, at most `MAX_FAULTS`."""
+    """Faults sorted by line, then path, then code, and `capped`."""
     ranked = sorted(faults, key=lambda f: (f.line if f.line is not None else 1 << 30, f.path, f.code))
-    return tuple(ranked[:MAX_FAULTS])
+    return tuple(capped(ranked))
+
+
+class Graded(Protocol):
+    """What was found, and what it does to the declaration."""
+
+    @property
+    def severity(self) -> Severity:
+        """Refuse or warn."""
+        ...
+
+
+Found = TypeVar("Found", bound=Graded)
+
+
+def capped(ranked: Sequence[Found]) -> Sequence[Found]:
+    """The first `MAX_FAULTS`, in their order. What refuses goes first: no number of warnings hides why a document is
+    refused."""
+    if len(ranked) <= MAX_FAULTS:
+        return ranked
+    refusing = min(MAX_FAULTS, sum(one.severity is Severity.REFUSE for one in ranked))
+    room = {Severity.REFUSE: refusing, Severity.WARN: MAX_FAULTS - refusing}
+    kept: list[Found] = []
+    for one in ranked:
+        if room[one.severity]:
+            room[one.severity] -= 1
+            kept.append(one)
+    return kept

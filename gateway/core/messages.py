@@ -88,6 +88,10 @@ class TechnicalReceipt(Value):
     message_id: UUID
     raw_sha256: Sha256
     number: str
+    noticed: str = ""
+    """What was odd about it, in sentences of ours; "": nothing."""
+    came_in: str = ""
+    """SHA-256 of the document in which it came together with others; "": alone."""
     code: str
     verdict: TechnicalVerdict
     note: str = ""
@@ -101,6 +105,10 @@ class AttachmentReceipt(Value):
     message_id: UUID
     raw_sha256: Sha256
     number: str
+    noticed: str = ""
+    """What was odd about it, in sentences of ours; "": nothing."""
+    came_in: str = ""
+    """SHA-256 of the document in which it came together with others; "": alone."""
     code: str
     verdict: TechnicalVerdict
     note: str = ""
@@ -141,6 +149,10 @@ class BusinessReceipt(Value):
     message_id: UUID
     raw_sha256: Sha256
     number: str
+    noticed: str = ""
+    """What was odd about it, in sentences of ours; "": nothing."""
+    came_in: str = ""
+    """SHA-256 of the document in which it came together with others; "": alone."""
     channel: str
     meaning: ReceiptMeaning
     note: str = ""
@@ -156,8 +168,33 @@ class LayoutArrived(Value):
     raw_sha256: Sha256
     """The layout's bytes in the blob store."""
     number: str
+    noticed: str = ""
+    came_in: str = ""
     part: Part
     pages: int
+
+
+class UnreadableArrived(Value):
+    """Customs sent something about this certificate that nobody can read: it is kept with the dead letters."""
+
+    message_id: UUID
+    certificate_id: UUID
+    letter: UUID
+    """The dead letter."""
+    code: str
+    detail: str
+
+
+class LetterMended(Value):
+    """An operator mended what customs sent and had it read: who, why, and which bytes instead of which."""
+
+    message_id: UUID
+    certificate_id: UUID
+    letter: UUID
+    was_sha256: Sha256
+    mended_sha256: Sha256
+    by: str
+    reason: str
 
 
 class RenderJob(Value):
@@ -258,6 +295,8 @@ class Reminder(StrEnum):
     CUSTOMS_RECEIPT = "customs_receipt"
     CUSTOMS_VERDICT = "customs_verdict"
     LAYOUTS = "layouts"
+    FILES = "files"
+    """The signed files, once both layouts are here."""
     PRINT_RESULT = "print_result"
 
 
@@ -288,10 +327,12 @@ Incoming: TypeAlias = (
     | AttachmentReceipt
     | BusinessReceipt
     | LayoutArrived
+    | UnreadableArrived
     | RenderResult
     | PrintResult
     | RequestPrint
     | ConfirmPrint
+    | LetterMended
     | TimerDue
 )
 """Everything a certificate's life reacts to."""

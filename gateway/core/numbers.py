@@ -12,6 +12,11 @@ from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SERIAL_LENGTH = 4
+LITTLE = 50
+LITTLE_PART = 20
+"""So many numbers, and this part of a series, are never an unusual hour or day (ours): 499 of 9,999."""
+FAR = 3
+"""Times the busiest hour or day so far (ours)."""
 
 
 class Series(NamedTuple):
@@ -48,6 +53,25 @@ class SeriesFull(Exception):
         super().__init__(f"series {series.certificate_type}{series.year} with prefix '{series.prefix}' is full")
 
 
+class Pace(NamedTuple):
+    """How fast a series empties, beside what was usual for its owner, the organisation, in the four weeks before."""
+
+    series: Series
+    in_hour: int
+    """Numbers drawn since the hour before this one began."""
+    in_day: int
+    """Since midnight in Shanghai."""
+    busiest_hour: int
+    """The most that was drawn in an hour from one series of the owner's, before today."""
+    busiest_day: int
+
+    @property
+    def unusual(self) -> bool:
+        """Far more than ever; what is little for the series is never unusual."""
+        little = max(LITTLE, self.series.capacity // LITTLE_PART)
+        return self.in_hour > max(little, FAR * self.busiest_hour) or self.in_day > max(little, FAR * self.busiest_day)
+
+
 @lru_cache(maxsize=1024)
 def _blank(of: Series) -> str:
     """Remembered: a batch asks for each of its declarations."""
@@ -65,6 +89,15 @@ def series(certificate_type: str, exporter_code: str, prefix: str, now: datetime
 def _year(now: datetime) -> str:
     """Remembered: a batch has one time."""
     return f"{now.astimezone(SHANGHAI):%y}"
+
+
+_SHAPE = re.compile(r"[A-Za-z]{1,2}[0-9]{2}([0-9A-Za-z]{9})[0-9A-Za-z]{4}")
+
+
+def organisation_in(number: str) -> str | None:
+    """The organisation code in `number`; None when it does not have the shape of a certificate number of any type."""
+    found = _SHAPE.fullmatch(number)
+    return found[1] if found else None
 
 
 def well_formed(number: str, certificate_type: str, exporter_code: str) -> bool:

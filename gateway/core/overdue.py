@@ -47,8 +47,9 @@ class Rule(Value):
 Rules = Mapping[Reminder, Rule]
 
 
-def load_rules(text: str) -> Rules:
-    """The rules of a TOML text, one for each reminder. Raises RulesRefused."""
+def load_rules(text: str, shipped: Rules = MappingProxyType({})) -> Rules:
+    """The rules of a TOML text, one for each reminder; what it does not name goes by the `shipped` rules. Raises
+    RulesRefused."""
     try:
         rows = tomllib.loads(text).get("rule", [])
         rules = [Rule.model_validate(row) for row in rows]
@@ -61,6 +62,7 @@ def load_rules(text: str) -> Rules:
         ]
         raise RulesRefused(f"A rule about what is overdue can't be used: {' '.join(told)}") from None
     found = {rule.about: rule for rule in rules}
-    if len(found) != len(rules) or set(found) != set(Reminder):
+    whole = {**shipped, **found}
+    if len(found) != len(rules) or set(whole) != set(Reminder):
         raise RulesRefused(f"There must be one rule about each of: {', '.join(Reminder)}.")
-    return MappingProxyType(found)
+    return MappingProxyType(whole)

@@ -5,7 +5,7 @@ A predicate is made once, from its arguments and the code lists, and answers whe
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -14,10 +14,14 @@ from typing import Any, Final, TypeAlias
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError as NumberError
 
+from gateway.core.numbers import organisation_in
 from gateway.core.profile import CodeList, ProfileError
 
 Check: TypeAlias = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], bool]
 """(value, the block it stands in, the whole declaration) -> is it right? Never called for an absent value."""
+
+Place: TypeAlias = tuple[str | int, ...]
+Fields: TypeAlias = Mapping[str, Any]
 
 Maker: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, CodeList]], Check]
 
@@ -119,8 +123,14 @@ def _unlike_digits(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Ch
 
 
 def _own_organisation(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
-    """The number's organisation code is positions 9 to 17 of the exporter's credit code."""
-    return lambda value, _block, root: value[-13:-4] == root.get("exporter_code", "")[8:17]
+    """No certificate number of another enterprise: what has the shape of a number has the exporter's organisation code
+    in it, positions 9 to 17 of its credit code."""
+
+    def check(value: Any, _block: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+        organisation = organisation_in(value)
+        return organisation is None or organisation.upper() == root["exporter_code"][8:17].upper()
+
+    return check
 
 
 def _differs(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
@@ -132,11 +142,6 @@ def _differs(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
 def _numbered(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
     """The lines of a list are numbered 1, 2, 3 in order."""
     return lambda value, _block, _root: all(item.get("line_no", i) == i for i, item in enumerate(value, 1))
-
-
-def _known_invoice(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Check:
-    """A line's invoice is one of the declaration's invoices."""
-    return lambda value, _block, root: any(value == one.get("invoice_no") for one in root.get("invoices", ()))
 
 
 def _country_names(args: Mapping[str, Any], lists: Mapping[str, CodeList]) -> Mapping[str, str]:
@@ -206,12 +211,30 @@ PREDICATES: Final[Mapping[str, Maker]] = MappingProxyType(
         "own_organisation": _own_organisation,
         "differs": _differs,
         "numbered": _numbered,
-        "known_invoice": _known_invoice,
         "named_so": _named_so,
         "port_in": _port_in,
         "names_country": _names_country,
     }
 )
+
+
+def _known_invoice(scope: str, field: str) -> Callable[[Fields], Iterator[Place]]:
+    """A line's invoice is one of the declaration's invoices."""
+
+    def check(fields: Fields) -> Iterator[Place]:
+        known = {invoice.get("invoice_no") for invoice in fields.get("invoices", ())}
+        for index, item in enumerate(fields.get(scope, ())):
+            if field in item and item[field] not in known:
+                yield scope, index, field
+
+    return check
+
+
+COLLECTIVE_PREDICATES: Final[Mapping[str, Callable[[str, str], Callable[[Fields], Iterator[Place]]]]] = (
+    MappingProxyType({"known_invoice": _known_invoice})
+)
+"""Those that look at one field of all items at once, because each item alone would have to look at all of another list:
+(list, field) -> the places that are wrong. They take no arguments."""
 
 _ARGUMENTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {

@@ -57,7 +57,10 @@ def ready(
                 at=now.replace(microsecond=0),
             )
         )
-    return Decision(events=(Event(EventKind.READY_TO_PRINT, data),), send=tuple(jobs)) if jobs else Decision()
+    if not jobs:
+        return Decision()
+    event = Event(EventKind.READY_TO_PRINT, data)
+    return Decision(events=(event,), send=tuple(jobs), remind=(Remind(Reminder.FILES, revision),))
 
 
 def rendered(state: Certificate, message: RenderResult) -> Decision:
@@ -67,7 +70,8 @@ def rendered(state: Certificate, message: RenderResult) -> Decision:
     if message.job != paper.render_job or paper.file:
         return _noted("render_out_of_date", **data)
     if message.file_sha256 is None:
-        refusal: dict[str, Json] = {**data, "reason": message.reason, "detail": message.detail}
+        way_on = way_on_of(state)
+        refusal: dict[str, Json] = {**data, "reason": message.reason, "detail": message.detail, "remedy": way_on}
         return Decision(events=(Event(EventKind.RENDER_REFUSED, refusal),))
     data |= {
         "file": message.file_sha256,
@@ -98,6 +102,11 @@ def requested(state: Certificate, message: RequestPrint, now: datetime) -> Decis
     if not wanted:
         return _noted("print_already_used", by=message.by)
     return _authorise(state, papers, wanted)
+
+
+def way_on_of(state: Certificate) -> str:
+    """What a person does about a paper that stands still."""
+    return f"Mend what the reason names, then: origin print {state.number}."
 
 
 def _authorise(state: Certificate, papers: Mapping[Part, Paper], parts: Iterable[Part]) -> Decision:
@@ -140,7 +149,8 @@ def result(state: Certificate, message: PrintResult) -> Decision:
                 events.append(Event(EventKind.CONFIRMED, {"part": message.part.value, "by": message.printer}))
             return Decision(events=tuple(events))
         case PrintOutcome.REFUSED if paper.print in OPEN:
-            return Decision(events=(Event(EventKind.PRINT_REFUSED, {**data, "detail": message.detail}),))
+            refusal: dict[str, Json] = {**data, "detail": message.detail, "remedy": way_on_of(state)}
+            return Decision(events=(Event(EventKind.PRINT_REFUSED, refusal),))
         case PrintOutcome.IN_DOUBT if paper.print in OPEN:
             return Decision(events=(Event(EventKind.IN_DOUBT, {**data, "detail": message.detail}),))
         case _:
@@ -163,7 +173,7 @@ def anew(papers: Mapping[Part, Paper]) -> dict[Part, Paper]:
 
 def recalled(papers: Mapping[Part, Paper]) -> dict[Part, Paper]:
     """The papers of a withdrawn approval, none of them printed: the layouts stay, the files made of them do not."""
-    gone: dict[str, Any] = {"file": "", "pages": 0, "render_job": None}
+    gone: dict[str, Any] = {"file": "", "pages": 0, "render_job": None, "trouble": ""}
     return {part: paper.model_copy(update=gone) for part, paper in papers.items()}
 
 
@@ -180,30 +190,27 @@ def _changes(papers: Mapping[Part, Paper], event: Event) -> Iterable[tuple[Part,
     if event.kind is EventKind.READY_TO_PRINT:
         for part in papers:
             if job := data.get(part.value):
-                yield part, {"render_job": UUID(str(job)), "renders": papers[part].renders + 1}
+                yield part, {"render_job": UUID(str(job)), "renders": papers[part].renders + 1, "trouble": ""}
         return
     if "part" not in data:
         return
     part = Part(str(data["part"]))
     match event.kind:
         case EventKind.LAYOUT_RECEIVED:
-            yield part, {"layout": data["layout"], "file": "", "pages": 0, "render_job": None}
+            yield part, {"layout": data["layout"], "file": "", "pages": 0, "render_job": None, "trouble": ""}
         case EventKind.RENDERED:
             yield part, {"file": data["file"], "pages": data["pages"]}
         case EventKind.RENDER_REFUSED:
-            yield part, {"render_job": None}
+            yield part, {"render_job": None, "trouble": data["reason"] or "RENDER-REFUSED"}
         case EventKind.PRINT_AUTHORISED:
-            printing = UUID(str(data["job"]))
-            yield (
-                part,
-                {"print": PrintState.AUTHORISED, "print_job": printing, "prints": papers[part].prints + 1},
-            )
+            authorised = {"print": PrintState.AUTHORISED, "print_job": UUID(str(data["job"])), "trouble": ""}
+            yield part, {**authorised, "prints": papers[part].prints + 1}
         case EventKind.PRINTING:
             yield part, {"print": PrintState.CLAIMED}
         case EventKind.PRINTED:
             yield part, {"print": PrintState.PRINTED}
         case EventKind.PRINT_REFUSED:
-            yield part, {"print": PrintState.NONE, "print_job": None}
+            yield part, {"print": PrintState.NONE, "print_job": None, "trouble": "PRINT-REFUSED"}
         case EventKind.IN_DOUBT:
             yield part, {"print": PrintState.IN_DOUBT}
         case EventKind.CONFIRMED:

@@ -47,6 +47,8 @@ class Paper(Value):
     print_job: UUID | None = None
     prints: int = 0
     """Authorised prints so far (打印次数)."""
+    trouble: str = ""
+    """Why it stands still until somebody mends something and asks for it again: a stable code, e.g. SEAL-MISSING."""
 
 
 OPEN = (PrintState.AUTHORISED, PrintState.CLAIMED)

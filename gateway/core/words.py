@@ -4,16 +4,13 @@ An absent value breaks no rule but `present`; the caller sees to that.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from gateway.core.predicates import Check
+from gateway.core.predicates import Check, Fields, Place
 from gateway.core.profile import CodeList, ProfileError
-
-Place: TypeAlias = tuple[str | int, ...]
-Fields: TypeAlias = Mapping[str, Any]
 
 _UNSAFE: Final = re.compile(r"\(\?|\\[1-9]|\)[*+{]")
 """Lookaround and flags, back references, repeated groups: what can make Python's `re` run away, or surprise."""
@@ -78,9 +75,10 @@ def _decimal(args: Fields, _lists: Any) -> Check:
 
 def _number(value: Any) -> Decimal | None:
     try:
-        return Decimal(value)
+        number = Decimal(value)
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None
 
 
 def _bound(args: Fields, right: Callable[[Decimal, Decimal], bool]) -> Check:
@@ -169,25 +167,23 @@ CONDITION_ARGUMENT: Final[Mapping[str, str | None]] = MappingProxyType(
 # ------------------------------------------------------------------ words on a whole list
 
 
-def _unique(args: Fields, scope: str, field: str) -> Callable[[Fields], list[Place]]:
-    def check(fields: Fields) -> list[Place]:
+def _unique(args: Fields, scope: str, field: str) -> Callable[[Fields], Iterator[Place]]:
+    def check(fields: Fields) -> Iterator[Place]:
         seen: set[Any] = set()
-        doubled: list[Place] = []
         for index, item in enumerate(fields.get(scope, ())):
             value = item.get(field)
             if value in seen:
-                doubled.append((scope, index, field))
+                yield scope, index, field
             elif value is not None:
                 seen.add(value)
-        return doubled
 
     return check
 
 
-def _sum_equals(args: Fields, scope: str, field: str) -> Callable[[Fields], list[Place]]:
+def _sum_equals(args: Fields, scope: str, field: str) -> Callable[[Fields], Sequence[Place]]:
     total, tolerance = args["total"], Decimal(str(args.get("tolerance", "0")))
 
-    def check(fields: Fields) -> list[Place]:
+    def check(fields: Fields) -> Sequence[Place]:
         parts = [value for item in fields.get(scope, ()) if (value := item.get(field)) is not None]
         stated = fields.get(total)
         if stated is None or not parts:
@@ -200,7 +196,7 @@ def _sum_equals(args: Fields, scope: str, field: str) -> Callable[[Fields], list
     return check
 
 
-COLLECTIVE: Final[Mapping[str, Callable[[Fields, str, str], Callable[[Fields], list[Place]]]]] = MappingProxyType(
+COLLECTIVE: Final[Mapping[str, Callable[[Fields, str, str], Callable[[Fields], Iterable[Place]]]]] = MappingProxyType(
     {"unique": _unique, "sum_equals": _sum_equals}
 )
 

@@ -9,6 +9,8 @@ import orjson
 
 from gateway.core.admission import Known, Verdict
 from gateway.core.faults import Fault, in_order
+from gateway.core.quotas import Over
+from gateway.runtime.door_faults import over_quota
 
 
 class Answer(NamedTuple):
@@ -71,6 +73,17 @@ class Answer(NamedTuple):
     def conflict(cls, fault: Fault, certificate_id: UUID | None, reference: str | None) -> "Answer":
         """It contradicts what is on file."""
         return cls(Verdict.CONFLICT, _faulty(Verdict.CONFLICT, [fault], reference, certificate_id))
+
+    @classmethod
+    def later(cls, found: Over, reference: str | None) -> "Answer":
+        """The client has its quota: nothing was looked at; `retry_after` is in seconds."""
+        content = {
+            "status": Verdict.LATER.value,
+            "reference": reference,
+            "retry_after": found.seconds,
+            "faults": [fault_data(over_quota(found))],
+        }
+        return cls(Verdict.LATER, orjson.dumps(content))
 
 
 def _on_file(

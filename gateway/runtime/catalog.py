@@ -9,6 +9,7 @@ from gateway.core.checks import Checks, compile_profile
 from gateway.core.faults import Fault
 from gateway.core.overdue import Rules, load_rules
 from gateway.core.profile import CodeList, load_codelists, load_profiles
+from gateway.core.quotas import Limits, load_quotas
 from gateway.ports import Reading
 
 
@@ -30,6 +31,12 @@ def load_checks() -> Mapping[str, Checks]:
 def load_overdue() -> Rules:
     """The shipped rules about what is overdue. Raises RulesRefused."""
     return load_rules(schemas.read_text("overdue.toml"))
+
+
+@cache
+def load_limits() -> Limits:
+    """The shipped quotas of a client. Raises QuotasRefused."""
+    return load_quotas(schemas.read_text("quotas.toml"))
 
 
 class ProfileChecks:

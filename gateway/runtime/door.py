@@ -7,16 +7,19 @@ that are plainly new in one step (`runtime.opening`), all others in one transact
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from itertools import islice
+from typing import Protocol, TypeAlias
 
-from gateway.core.faults import Fault, Refused, Severity, in_order
-from gateway.ports import Clock, Dialect, MessageCodec, Place, Reading, Unavailable
-from gateway.runtime import door_faults
+from gateway.core.declaration import texts
+from gateway.core.faults import MAX_FAULTS, Fault, Refused, Severity, in_order
+from gateway.ports import Clock, Dialect, MessageCodec, Reading, Unavailable
+from gateway.runtime import door_faults, ownership
 from gateway.runtime.answers import Answer
 from gateway.runtime.judgement import Judgement
 from gateway.runtime.opening import common, opened
+from gateway.runtime.quotas import draft_faults
 from gateway.runtime.submission import Client as Client
 from gateway.runtime.submission import Examined, Rejected, content
 from gateway.runtime.submission import Submission as Submission
@@ -109,9 +112,9 @@ class Door:
             raise Refused([door_faults.unknown_media_type(tuple(self._dialects))])
         reading = dialect.read(submission.body)
         packed = content(reading.fields)
-        faults = [*self._text_faults(reading, packed), *self._checks.faults(reading)]
-        if reading.fields["applicant_code"] != submission.client.enterprise:
-            faults.append(door_faults.foreign(*reading.locate(("applicant_code",))))
+        faults = [*reading.warnings, *self._text_faults(reading, packed), *self._checks.faults(reading)]
+        faults += ownership.faults(reading, submission.client)
+        faults += draft_faults(reading, submission.client)
         reference = reading.reference or submission.reference
         if faults and any(fault.severity is Severity.REFUSE for fault in faults):
             raise Rejected(faults, reference)
@@ -123,11 +126,8 @@ class Door:
         plain = b"\\" not in packed or _ESCAPED.search(packed) is None
         if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
             return []
-        return [
-            door_faults.no_glyph(*reading.locate(place), missing)
-            for place, text in _texts(reading.fields)
-            if (missing := self._unprintable(text))
-        ]
+        found = ((place, missing) for place, text in texts(reading.fields) if (missing := self._unprintable(text)))
+        return [door_faults.no_glyph(*reading.locate(place), missing) for place, missing in islice(found, MAX_FAULTS)]
 
     async def run(self) -> None:
         """Commit what is waiting, batch after batch, until cancelled; then nothing waits any more."""
@@ -196,14 +196,3 @@ class Door:
             except Collision:
                 await asyncio.sleep(0.005 * attempt)
         raise Unavailable("the database kept colliding")
-
-
-def _texts(fields: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place, str]]:
-    for name, value in fields.items():
-        if isinstance(value, str):
-            yield (*place, name), value
-        elif isinstance(value, Mapping):
-            yield from _texts(value, (*place, name))
-        elif isinstance(value, (list, tuple)):
-            for index, block in enumerate(value):
-                yield from _texts(block, (*place, name, index))

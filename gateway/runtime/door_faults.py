@@ -1,9 +1,11 @@
 """The faults that only the door can find: size, ownership, glyphs, numbers. Codes are public and stable."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
-from gateway.core.faults import Fault
+from gateway.core.faults import Fault, Severity
 from gateway.core.numbers import Series
+from gateway.core.quotas import Over, Quota
 
 
 def too_large(limit: int) -> Fault:
@@ -48,6 +50,71 @@ def foreign(path: str, line: int | None) -> Fault:
     )
 
 
+def no_leave(path: str, line: int | None, client: str) -> Fault:
+    """A declaration for an exporter that this client has no leave to declare for."""
+    return Fault(
+        code="OWNER-EXPORTER",
+        path=path,
+        line=line,
+        message="The exporter (出口商代码, CiqRegNo) is another enterprise than this client's, which has no leave to"
+        " declare for it.",
+        remedy="Correct the code if it should be your own enterprise's. If you declare for that exporter (代理申报),"
+        f" ask the gateway's operator to enter your leave: origin client grant {client} --exporter <its credit code>.",
+        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
+    )
+
+
+def leave_proposed(path: str, line: int | None) -> Fault:
+    """The client declared for this exporter before leave was needed, and nobody has said yes or no yet."""
+    return Fault(
+        code="OWNER-EXPORTER-PROPOSED",
+        path=path,
+        line=line,
+        message="The exporter (出口商代码, CiqRegNo) is another enterprise than this client's, and the operator has not"
+        " confirmed yet that it may declare for it.",
+        remedy="It is accepted meanwhile. Ask the gateway's operator for an answer: origin client grants --proposed.",
+        severity=Severity.WARN,
+        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
+    )
+
+
+def over_quota(found: Over) -> Fault:
+    """As much as this client may do; nothing was looked at."""
+    what = _QUOTAS[found.quota]
+    return Fault(
+        code="QUOTA-EXCEEDED",
+        message=f"This client has its quota of {found.most} {what}; nothing of this was read or kept.",
+        remedy=f"Send the same again in {found.seconds} seconds. If that is your real need, ask the gateway's operator:"
+        " origin client quota.",
+        source="ours",
+    )
+
+
+def too_many_drafts(path: str, line: int | None, most: int) -> Fault:
+    """One more draft than a client may have open."""
+    return Fault(
+        code="QUOTA-DRAFTS",
+        path=path,
+        line=line,
+        message=f"This client has its quota of {most} {_QUOTAS[Quota.OPEN_DRAFTS]}.",
+        remedy="Declare some of them (ApplyType 1), then send this again; or ask the operator (origin client quota).",
+        source="ours",
+    )
+
+
+_QUOTAS: Mapping[Quota, str] = MappingProxyType(
+    {
+        Quota.DECLARATIONS_PER_MINUTE: "declarations a minute",
+        Quota.DECLARATIONS_PER_DAY: "declarations a day",
+        Quota.BYTES_PER_MINUTE: "bytes of declarations a minute",
+        Quota.BYTES_PER_DAY: "bytes of declarations a day",
+        Quota.CONNECTIONS: "requests at the same time",
+        Quota.STREAMS: "event streams at the same time",
+        Quota.OPEN_DRAFTS: "drafts (暂存) that are not declared yet",
+    }
+)
+
+
 def no_glyph(path: str, line: int | None, missing: Set[str]) -> Fault:
     """A character the certificate's font can't print; its code point is named, never the text."""
     points = ", ".join(f"U+{ord(character):04X}" for character in sorted(missing)[:5])
@@ -58,6 +125,18 @@ def no_glyph(path: str, line: int | None, missing: Set[str]) -> Fault:
         message=f"The certificate's font has no glyph for {points}.",
         remedy="Write it with characters that can be printed.",
         source="ours",
+    )
+
+
+def paper_too_long(path: str, line: int | None, most: int) -> Fault:
+    """A declaration whose certificate nobody could print."""
+    return Fault(
+        code="PAPER-TOO-LONG",
+        path=path,
+        line=line,
+        message=f"The certificate would take more than {most} sheets of paper.",
+        remedy="Shorten the descriptions and take out line breaks, or split the goods over several declarations.",
+        source="ours: a layout document has at most 1,000 pages",
     )
 
 

@@ -1,15 +1,28 @@
 """What a turn takes in: a record, a due date or a command; what can't be read is an input too."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from gateway.core.envelope import timestamp
-from gateway.core.messages import Incoming, TimerDue
+from gateway.core.messages import (
+    AttachmentReceipt,
+    BusinessReceipt,
+    Incoming,
+    LayoutArrived,
+    TechnicalReceipt,
+    TimerDue,
+)
 from gateway.ports import Blob, Inlet, Record, Unreadable
 from gateway.storage import Timer
 
+FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
+LARGE = 64 << 10
+"""Bytes of a document that takes longer than 10 ms to be read or written: that is done in a thread."""
+BREATH = 10
+"""So many messages are worked on without a look at what else came."""
 FROM_STRANGERS = frozenset({"origin.customs.inbound.v1"})
 """Topics that others write to: their keys are no word about a certificate."""
 
@@ -29,10 +42,19 @@ class Input:
     """Set when a parked message is handled again: the id it is parked under."""
     poison: Unreadable | None = None
     """No reading makes sense of the record."""
+    about: str = ""
+    """The certificate number that the poison names, so that its certificate can be told."""
 
     @property
-    def ours(self) -> UUID | None:
-        """The certificate that the key of a record names, where the record is one of our own."""
+    def number(self) -> str:
+        """The certificate number by which customs knows what this is about; "": none."""
+        return self.message.number if isinstance(self.message, FROM_CUSTOMS) else self.about
+
+    @property
+    def named(self) -> UUID | None:
+        """The certificate that a message, or the key of an unreadable one of our own, names by its id."""
+        if self.message is not None:
+            return None if isinstance(self.message, FROM_CUSTOMS) else self.message.certificate_id
         if self.record is None or self.record.topic in FROM_STRANGERS:
             return None
         try:
@@ -41,15 +63,51 @@ class Input:
             return None
 
     @classmethod
-    def of(cls, record: Record, inlet: Inlet) -> "Input":
-        """Read a record; what can't be read is an input too, so that it is kept aside."""
+    def all_of(cls, record: Record, inlet: Inlet) -> "list[Input]":
+        """Read a record, which may hold several messages; what can't be read is an input too, so that it is kept."""
+        try:
+            parts, whole = inlet.apart(record)
+        except Exception as error:
+            return [cls._unread(record, inlet, error)]
+        return [cls._of(part, inlet, whole) for part in parts]
+
+    @classmethod
+    def _of(cls, record: Record, inlet: Inlet, whole: Sequence[Blob]) -> "Input":
         try:
             message, blobs = inlet.read(record)
-        except Unreadable as trouble:
-            return cls(record_id(record), None, record, poison=trouble)
-        except Exception as error:  # a reader that breaks is our bug: the message waits, the others flow
-            return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
-        return cls(message.message_id, message, record, blobs)
+        except Exception as error:
+            return cls._unread(record, inlet, error)
+        return cls(message.message_id, message, record, (*blobs, *whole))
+
+    @classmethod
+    def _unread(cls, record: Record, inlet: Inlet, error: Exception) -> "Input":
+        """A reader that breaks is our bug: the message waits, the others flow."""
+        if isinstance(error, Unreadable):
+            return cls(record_id(record), None, record, poison=error, about=inlet.about(record))
+        return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
+
+
+async def read_all(records: Sequence[Record], inlet: Inlet) -> list[Input]:
+    """What is in them, in order. A large one is read in a thread: nobody else waits for it."""
+    inputs: list[Input] = []
+    read = 0
+    for number, record in enumerate(records, 1):
+        if len(record.body) > LARGE:
+            inputs += await asyncio.to_thread(Input.all_of, record, inlet)
+            continue
+        inputs += Input.all_of(record, inlet)
+        read += len(record.body)
+        if read > LARGE:  # many that are not small
+            await asyncio.sleep(0)
+            read = 0
+        await breathe(number)
+    return inputs
+
+
+async def breathe(number: int) -> None:
+    """After every tenth message whoever has heard from the database goes on: it must not wait while this one thinks."""
+    if number % BREATH == 0:
+        await asyncio.sleep(0)
 
 
 def record_id(record: Record) -> UUID:

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.core.faults import Fault, Refused
 from gateway.core.numbers import well_formed
+from gateway.core.quotas import NO_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,14 @@ class Client:
     prefix: str = ""
     """Serial prefix of the numbers it is given, 0 to 3 letters or digits."""
     prints_itself: bool = True
+    exporters: frozenset[str] = frozenset()
+    """Credit codes of the other enterprises it has leave to declare for."""
+    proposed: frozenset[str] = frozenset()
+    """Those it declared for before leave was needed; the operator has not answered yet."""
+    limits: Limits = NO_LIMITS
+    """Its quotas."""
+    open_drafts: int = 0
+    """Drafts (暂存) of it that are on file, a moment ago."""
 
 
 class Submission(NamedTuple):

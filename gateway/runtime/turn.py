@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from gateway.core.audit import GENESIS
 from gateway.core.certificate import apply
@@ -26,6 +26,7 @@ from gateway.core.messages import (
     RenderJob,
     TechnicalReceipt,
     TimerDue,
+    UnreadableArrived,
 )
 from gateway.core.overdue import Rules
 from gateway.core.state import Certificate
@@ -34,7 +35,8 @@ from gateway.runtime import dead_letters
 from gateway.runtime.catalog import load_overdue
 from gateway.runtime.history import STATUS as STATUS
 from gateway.runtime.history import chained, status_message
-from gateway.runtime.inputs import Input
+from gateway.runtime.inputs import FROM_CUSTOMS as FROM_CUSTOMS
+from gateway.runtime.inputs import LARGE, Input, breathe, read_all
 from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
 from gateway.runtime.rounds import ALONE, Place
@@ -60,7 +62,6 @@ LISTENS = (
     "origin.render.result.v1",
     "origin.print.result.v1",
 )
-FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 GROUP = "turn"
 """The consumer group of all turns."""
 TRIES = 8
@@ -68,16 +69,6 @@ BROKEN_AGAIN = timedelta(minutes=5)
 """When a due date that broke our code comes again."""
 Caused = dict[UUID, Sequence[Event]]
 """Message id -> what it caused; absent: it waits, or (a command) could not be handled."""
-
-
-BREATH = 10
-"""So many messages are worked on without a look at what else came."""
-
-
-async def breathe(number: int) -> None:
-    """After every tenth message whoever has heard from the database goes on: it must not wait while this one thinks."""
-    if number % BREATH == 0:
-        await asyncio.sleep(0)
 
 
 class NotHandled(Exception):
@@ -127,15 +118,12 @@ class Turn:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """All records handled, committed: the caller may acknowledge them. Raises Unavailable: acknowledge nothing."""
-        await self._run_split([Input.of(record, self._inlet) for record in records])
+        await self._run_split(await read_all(records, self._inlet))
 
     async def ahead(self, records: Sequence[Record], place: Place) -> None:
         """The same in one try, begun before the batches before it are committed: certificates are locked in the order
         of the batches, and nothing is written before those before are done."""
-        inputs = []
-        for number, record in enumerate(records, 1):
-            inputs.append(Input.of(record, self._inlet))
-            await breathe(number)
+        inputs = await read_all(records, self._inlet)
         async with self._store.turn() as transaction:
             await self._transact(transaction, inputs, "", {}, place)
 
@@ -167,8 +155,9 @@ class Turn:
                 if parked.certificate_id in held:
                     continue
                 record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
-                item = replace(Input.of(record, self._inlet), parked_as=parked.message_id)
-                if item.message_id in await self._run_split([item]):
+                first, *more = await read_all([record], self._inlet)
+                item = replace(first, parked_as=parked.message_id)
+                if item.message_id in await self._run_split([item, *more]):
                     done += 1
                 elif parked.certificate_id is not None:
                     held.add(parked.certificate_id)
@@ -210,8 +199,8 @@ class Turn:
         """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
         loaded = await transaction.load(
             [item.message_id for item in inputs],
-            [identity for item in inputs if (identity := _named(item))],
-            [item.message.number for item in inputs if isinstance(item.message, FROM_CUSTOMS)],
+            [identity for item in inputs if (identity := item.named)],
+            [item.number for item in inputs if item.number],
         )
         place.release()
         now = self._clock.now()
@@ -235,7 +224,7 @@ class Turn:
                 reason = "waits behind a parked message of the same certificate"
             if not reason and item.poison is not None:
                 if subject is None:
-                    self._bury(item, item.poison, draft, now)
+                    self._bury(item, item.poison, loaded, draft, now)
                     continue
                 reason = str(item.poison)  # on a topic of our own, about a certificate that is here: it waits for it
             if not reason and subject in loaded.unreadable:
@@ -296,8 +285,9 @@ class Turn:
         )
         self._observer.parked(record, reason)
 
-    def _bury(self, item: Input, poison: Unreadable, draft: _Draft, now: datetime) -> None:
-        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters."""
+    def _bury(self, item: Input, poison: Unreadable, loaded: Loaded, draft: _Draft, now: datetime) -> None:
+        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters. The certificate that it
+        names, if it names one, is told."""
         if item.record is None:
             return
         letter = dead_letters.letter(item.record, poison, GROUP, now)
@@ -305,6 +295,17 @@ class Turn:
         draft.handled.append((item.message_id, None))
         draft.unparked += [item.parked_as] if item.parked_as else []
         self._observer.buried(letter)
+        subject = loaded.numbers.get(item.about)
+        if subject is None or subject in loaded.unreadable:
+            return
+        told = UnreadableArrived(
+            message_id=uuid5(letter.id, "told"),
+            certificate_id=subject,
+            letter=letter.id,
+            code=letter.code,
+            detail=letter.detail,
+        )
+        self._decide(Input(told.message_id, told), told, subject, loaded, draft, now)
 
     async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
         """The draft as rows; declarations for customs are made from the stored bytes here."""
@@ -313,7 +314,9 @@ class Turn:
         now = self._clock.now()
         sends = []
         for number, (subject, outgoing) in enumerate(draft.sends, 1):
-            sends.append(self._message(subject, outgoing, raws, now))
+            large = isinstance(outgoing, CustomsDeclaration) and len(raws[outgoing.raw_sha256]) > LARGE
+            made = asyncio.to_thread(self._message, subject, outgoing, raws, now) if large else None
+            sends.append(await made if made else self._message(subject, outgoing, raws, now))
             await breathe(number)
         return TurnWork(
             handled=draft.handled,
@@ -357,18 +360,11 @@ def _heard(message: Incoming, waiting: bool) -> Incoming:
     return message
 
 
-def _named(item: Input) -> UUID | None:
-    """The certificate that a message, or the key of an unreadable one, names by its id."""
-    if item.message is None:
-        return item.ours
-    return None if isinstance(item.message, FROM_CUSTOMS) else item.message.certificate_id
-
-
 def _subject(item: Input, loaded: Loaded) -> UUID | None:
     """The certificate a message is about: by its id, or by the number customs knows. None: not one of ours."""
     if isinstance(item.message, FROM_CUSTOMS):
         return loaded.numbers.get(item.message.number)
-    named = _named(item)
+    named = item.named
     return named if named in loaded.tracked else None
 
 

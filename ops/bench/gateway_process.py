@@ -9,11 +9,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+QUOTAS = Path(__file__).with_name("quotas.toml").absolute()
+"""They count and compare as for real clients, and no bench reaches them."""
+
 
 def start(port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A process; `environment` holds its settings."""
     command = [sys.executable, "-m", "gateway.cli", "serve", "--port", str(port), "--share-port"]
-    return subprocess.Popen(command, env={**_clean(), **environment}, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, env={**_clean(), "ORIGIN_QUOTAS": str(QUOTAS), **environment}, stdin=subprocess.DEVNULL
+    )
 
 
 @contextlib.contextmanager

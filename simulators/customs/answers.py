@@ -28,8 +28,10 @@ INBOUND = "origin.customs.inbound.v1"
 SOURCE = "/customs-simulator"
 VALID_FOR = {"RC": timedelta(days=365)}
 """Validity of a certificate by type (facts 3); others name no end."""
-APPROVED = "5"
-"""RepType of an approval."""
+APPROVED, RETURNED = "5", "3"
+"""RepType."""
+LAST = 99
+"""Highest running number of a reply."""
 MAX_NOTE, MAX_STATEMENT, MAX_TECHNICAL_NOTE = 4000, 500, 1000
 
 
@@ -58,7 +60,7 @@ class Answers:
 
     def write(self, question: Question, entry: Entry, scenario: Scenario, step: Step) -> Message:
         """The message of a step. Raises RenderRefused or FormError when no layout can be made."""
-        written = (question.at + timedelta(seconds=step.bears * self._pace)).astimezone(SHANGHAI)
+        written = self._written(question, step)
         match step.answer:
             case "technical":
                 body = self._technical(question, step, written)
@@ -71,11 +73,24 @@ class Answers:
                     sent_at=_text(written),
                 )
             case "reply":
-                body = self._reply(question, entry, scenario, step, written)
+                running = min(entry.first + scenario.replies.index(step.bears), LAST)
+                body = self._reply(question, running, step, written)
             case "layout":
                 body = self._layout(question, step.part or Part.ORIGINAL, written)
             case "raw":
                 body = step.body.replace("{number}", question.number).encode()
+        return self._sent(question, step, body)
+
+    def withdrawal(self, question: Question, step: Step, reason: str) -> Message:
+        """In place of a layout that can't be made: returned with the reason. Its number is the last there can be, so
+        that it counts after an approval of the same second."""
+        back = Step(answer="reply", after=step.after, written=step.written, code=RETURNED, notes=(reason,))
+        return self._sent(question, back, self._reply(question, LAST, back, self._written(question, back)))
+
+    def _written(self, question: Question, step: Step) -> datetime:
+        return (question.at + timedelta(seconds=step.bears * self._pace)).astimezone(SHANGHAI)
+
+    def _sent(self, question: Question, step: Step, body: bytes) -> Message:
         sent = question.at + timedelta(seconds=step.after * self._pace)
         attributes = headers("customs.inbound", message_id(body), question.number, sent, "application/xml")
         return Message(INBOUND, question.number, body, {**attributes, "ce_source": SOURCE})
@@ -89,12 +104,12 @@ class Answers:
             sent_at=_text(written),
         )
 
-    def _reply(self, question: Question, entry: Entry, scenario: Scenario, step: Step, written: datetime) -> bytes:
+    def _reply(self, question: Question, running: int, step: Step, written: datetime) -> bytes:
         fields = question.fields
         office = offices(str(fields.get("issuing_office", "")))
         reasons = self._reasons(question, step)
         reply = CustomsReply(
-            running_no=min(entry.first + scenario.replies.index(step.bears), 99),
+            running_no=running,
             code=step.code,
             company_no=str(fields.get("owner_filing_no", "")),
             reply_codes=";".join(self._codes(question, step)),

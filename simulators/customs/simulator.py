@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.ports import Bus, Clock, Consumer, Fenced, Message, Record, Unavailable
+from renderers.forms import FormError
 from renderers.layout import RenderRefused
 from simulators.customs.answers import Answers
 from simulators.customs.examiner import findings
@@ -205,11 +206,12 @@ class CustomsSimulator:
     def _one(self, case: Case, step: Step) -> Message | None:
         try:
             return self._answers.write(case.question, case.entry, case.scenario, step)
-        except RenderRefused as refused:
-            # The door refuses what no form can show; for what came past it, say so as customs would say it failed.
-            log.error("customs_simulator.no_layout", number=case.question.number, code=refused.code)
-            excuse = Step(answer="receipt", after=step.after, written=step.written, code="2", notes=(refused.code,))
-            return self._answers.write(case.question, case.entry, case.scenario, excuse)
+        except (RenderRefused, FormError) as refused:
+            # The door refuses what no form can show. What came past it is sent back with the reason: an approval that
+            # nobody can print would be the last word that is heard of it.
+            code = refused.code if isinstance(refused, RenderRefused) else "FORM-UNKNOWN"
+            log.error("customs_simulator.no_layout", number=case.question.number, code=code)
+            return self._answers.withdrawal(case.question, step, code)
         except Exception:  # a bug of ours must not keep all the others waiting for their answers
             log.exception("customs_simulator.broke", number=case.question.number, kind=step.answer)
             return None

@@ -7,19 +7,22 @@ us but topics and headers. The gateway's side is its own `BusIntake`.
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
+from uuid import UUID
 
 from adapters.bus.topics import declared
 from adapters.inbound.bus import INTERNAL
 from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
+from adapters.store.memory import MemoryQuotas
 from gateway.core.admission import Verdict
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client
+from gateway.runtime.quotas import Quotas
 from gateway.storage import Collision
 from simulators.simulation.bus import SimulatedLog
 from simulators.simulation.faults import Fault
 from simulators.simulation.store import SimulatedStore
-from simulators.simulation.world import World
+from simulators.simulation.world import Process, World
 
 PATIENCE = 0.5
 
@@ -53,6 +56,11 @@ class Unwatched:
 
     def received(self, channel: str, verdict: Verdict, seconds: float) -> None:
         """See `gateway.reading.IntakeObserver`."""
+
+
+def unlimited(process: Process) -> Quotas:
+    """This world's clients have no quotas; what they send is counted all the same."""
+    return Quotas(process, MemoryQuotas(), UUID(int=0), lambda client, over, first: None)
 
 
 class Producer:

@@ -11,7 +11,7 @@ from uuid import UUID
 from adapters.bus.kafka_claims import Claims
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
-from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.codecs.gateway_xml import GatewayCodec, number_in
 from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
 from gateway.core.decision import Event
@@ -25,17 +25,18 @@ from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.rounds import Ahead, Handle
 from gateway.runtime.turn import FROM_CUSTOMS, LISTENS, OUTBOUND, Turn
-from gateway.storage import Collision, DeadLetter, Stored
+from gateway.storage import Collision
 from renderers.layout import RenderRefused
 from renderers.worker import JOBS as RENDER_JOBS
 from renderers.worker import RenderRoom
 from simulators.simulation.bus import SimulatedBus, SimulatedConsumer, SimulatedLog
-from simulators.simulation.bus_way import BusClients, Producer, Unwatched
+from simulators.simulation.bus_way import BusClients, Producer, Unwatched, unlimited
 from simulators.simulation.customs import Register, SimulatedCustoms
 from simulators.simulation.faults import Bug, Fault
 from simulators.simulation.people import CLIENTS
 from simulators.simulation.printer import SimulatedPrinter, Tray
 from simulators.simulation.store import Database, SimulatedBlobs, SimulatedFiles, SimulatedStore
+from simulators.simulation.told import Told
 from simulators.simulation.world import SESSION, Process, World
 
 TICK = 1.0
@@ -79,50 +80,20 @@ class Bugs:
         self._struck = dict.fromkeys(self._struck, False)
 
 
-class Told:
-    """An observer that is told everything and keeps little: what broke without being played."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def turned(self, messages: int, events: Sequence[Stored]) -> None:
-        """See the port."""
-
-    def repeated(self, message: Incoming | None) -> None:
-        """See the port."""
-
-    def stray(self, message: Incoming) -> None:
-        """See the port."""
-
-    def parked(self, record: Record, reason: str) -> None:
-        """See the port."""
-        self._world.note("parked", reason)
-
-    def buried(self, letter: DeadLetter) -> None:
-        """See the port."""
-        self._world.note("buried", letter.code)
-
-    def broke(self, message: Incoming | None, error: Exception) -> None:
-        """See the port."""
-        if not isinstance(error, Bug):
-            self._world.broken.append(f"{type(message).__name__}: {error!r}")
-
-    def away(self, who: str, neighbour: str, why: str) -> None:
-        """See the port."""
-
-    def back(self, who: str, neighbour: str) -> None:
-        """See the port."""
-
-    def worked(self, stage: str, seconds: float) -> None:
-        """See the port."""
-
-
 @dataclass(frozen=True, slots=True)
 class BuggyInlet:
     """Reads with the real codec and keeps what customs sent, with our bugs. Layouts here bring no pictures."""
 
     codec: GatewayCodec
     bugs: Bugs
+
+    def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
+        """See `gateway.ports.Inlet`. The customs of this world writes one thing into one document."""
+        return (record,), ()
+
+    def about(self, record: Record) -> str:
+        """See `gateway.ports.Inlet`."""
+        return number_in(record.body)
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """See `gateway.ports.Inlet`."""
@@ -316,6 +287,7 @@ class House:
             self._bus(process, self.kit.intake_consumer),
             door,
             BusClients(store, CLIENTS),
+            unlimited(process),
             self.kit.dead_letters(store),
             process,
             Unwatched(),

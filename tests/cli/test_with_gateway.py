@@ -1,5 +1,7 @@
 """The command line against a running gateway: `origin serve` in a process of its own, with its own PostgreSQL."""
 
+import base64
+import codecs
 import json
 import os
 import re
@@ -7,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.architecture.tree import ROOT
 from tests.cli.test_cli import EXAMPLES, origin
+from tests.renderers.key_files import a_pair, certificate_bag, hidden, key_bag, key_file, pkcs8, shown
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +118,72 @@ def test_marks_are_checked(served: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "key.p12").write_bytes(b"no key")
     code = "91330299MA9XYD0C2A"
     seal = origin("seal", "add", tmp_path / "seal.png", "--enterprise", code, "--width-mm", "40", **served)
+    for width in ("nan", "inf", "-1", "1e999"):
+        odd = origin("seal", "add", tmp_path / "seal.png", "--enterprise", code, "--width-mm", width, **served)
+        assert (odd.returncode in (1, 2), "Our mistake" in odd.stderr) == (True, False), odd.stderr
     key = origin("key", "add", tmp_path / "key.p12", "--enterprise", code, **served)
     assert (seal.returncode, key.returncode) == (1, 1)
     assert "Traceback" not in seal.stderr + key.stderr
     assert origin("seal", "list", **served).stdout == origin("key", "list", **served).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\xef\xbb\xbfx\r\n", 0),
+        ("x\r\n".encode("utf-16"), 0),
+        (codecs.BOM_UTF16_BE + "x".encode("utf-16-be"), 0),
+        (b"x\n", 0),
+        (b"x", 0),
+        (b"secret\0word", 2),
+        ("secretword".encode("utf-16-le"), 2),
+        (b"secret\xff\xfeword", 2),
+        (b"secret\nword", 2),
+        (b"secretword" * 10_000, 1),
+        (b"", 1),
+        (b"secretword", 1),
+    ],
+)
+def test_a_password_file_is_read_as_people_save_it(
+    served: dict[str, str], tmp_path: Path, content: bytes, code: int
+) -> None:
+    key, certificate = a_pair()
+    (tmp_path / "k.p12").write_bytes(key_file(hidden(certificate_bag(certificate)), shown(key_bag(pkcs8(key)))))
+    (tmp_path / "password.txt").write_bytes(content)
+    call = ("key", "add", tmp_path / "k.p12", "--enterprise", "91330299MA9XYD0C2A")
+    done = origin(*call, "--password-file", tmp_path / "password.txt", **served)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 0 if code == 0 else 1), done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert "Our mistake" not in done.stderr
+
+
+def test_the_same_over_http_tells_nothing_either(served: dict[str, str]) -> None:
+    """A password with a NUL made the wrapper of OpenSSL print its bytes and end the request without an answer."""
+    key, certificate = a_pair()
+    content = key_file(hidden(certificate_bag(certificate)), shown(key_bag(pkcs8(key))))
+    wish = {"enterprise": "91330299MA9XYD0C2A", "name": "k", "p12": base64.b64encode(content).decode()}
+    operator = (Path(served["ORIGIN_DATA"]) / "operator.key").read_text().strip()
+    with httpx.Client(base_url=served["ORIGIN_URL"], headers={"authorization": f"Bearer {operator}"}) as http:
+        for password in ("secret\0word", "secret\ud800", "secret" * 1000, "secret"):
+            body = json.dumps({**wish, "password": password})
+            answer = http.post("/v1/admin/keys", content=body, headers={"content-type": "application/json"})
+            assert (answer.status_code, "secret" in answer.text) == (422, False), answer.text
+            assert answer.json()["code"] in ("KEY-PASSWORD", "KEY-UNREADABLE")
+            assert answer.json()["remedy"]
+        for field in ({"width_mm": "NaN"}, {"width_mm": float("nan")}, {"name": "\0"}, {"valid_to": "9999-12-31"}):
+            body = json.dumps({**wish, "png": "", **field})
+            answer = http.post("/v1/admin/seals", content=body, headers={"content-type": "application/json"})
+            assert answer.status_code in (400, 422), answer.text
+
+
+def test_a_certificate_without_end_is_listed_in_every_zone(served: dict[str, str], tmp_path: Path) -> None:
+    """RFC 5280: who has no end ends in 9999. In Shanghai that is the year 10000."""
+    key, certificate = a_pair(until=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    (tmp_path / "k.p12").write_bytes(key_file(hidden(certificate_bag(certificate)), shown(key_bag(pkcs8(key)))))
+    (tmp_path / "p").write_bytes(b"x")
+    call = ("key", "add", tmp_path / "k.p12", "--enterprise", "91330299MA9XYD0C2A", "--password-file", tmp_path / "p")
+    done = origin(*call, **served, TZ="Asia/Shanghai")
+    assert (done.returncode, "9999-12-31" in done.stdout) == (0, True), done.stderr
 
 
 def test_parked_and_doctor(served: dict[str, str], key: str) -> None:

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from adapters.codecs.texts import trouble
+from adapters.codecs.texts import blank, composed, trouble
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty, Official, official_fields
 
 DECIMALS = frozenset(
@@ -18,11 +18,12 @@ CHARACTERS = st.one_of(
 
 
 def texts(length: int) -> st.SearchStrategy[str]:
-    """Texts that the official form can carry in `length` characters."""
+    """Texts that the official form can carry in `length` characters, as they are read: composed, and not blank."""
     return (
         st.text(CHARACTERS, min_size=1, max_size=min(length, 40))
+        .map(composed)
         .filter(lambda text: "/n" not in text and len(text.replace("\n", "/n")) <= length)
-        .filter(lambda text: trouble(text) is None)
+        .filter(lambda text: trouble(text) is None and not blank(text))
     )
 
 

@@ -129,8 +129,8 @@ def test_just_below_the_size_limit(filler: bytes) -> None:
         (GOOD.encode("utf-16-le"), "XML-ENCODING"),
         (GOOD.encode("utf-16-be"), "XML-ENCODING"),
         (GOOD.encode("utf-32"), "XML-ENCODING"),
-        (GOOD.replace('encoding="UTF-8"', 'encoding="UTF-7"').encode(), "XML-ENCODING"),
-        (GOOD.replace('encoding="UTF-8"', 'encoding="ISO-8859-1"').encode(), "XML-ENCODING"),
+        (GOOD.replace('encoding="UTF-8"', 'encoding="UTF-7"').encode(), "XML-DECLARATION"),
+        (GOOD.replace('encoding="UTF-8"', 'encoding="ISO-8859-1"').encode(), "XML-DECLARATION"),
         (GOOD.encode().replace(b"N", b"\xff", 1), "XML-ENCODING"),
         (GOOD.encode().replace(b"<Mark>", b"<Mark>\xed\xa0\x80"), "XML-ENCODING"),
         (GOOD.encode().replace(b"<Mark>", b"<Mark>\xc0\x80"), "XML-ENCODING"),
@@ -205,7 +205,7 @@ def test_patterns_take_linear_time() -> None:
     root = parse(GOOD.replace("<GoodsQty>", "<GoodsQty>" + "1" * 100_000).encode())
     start = time.perf_counter()
     assert not catalog()["certificate"].valid(root)
-    assert explain.faults(catalog()["certificate"], root, 1)[0].code == "XSD-LENGTH"
+    assert explain.faults(catalog()["certificate"], root)[0].code == "XSD-LENGTH"
     assert time.perf_counter() - start < 0.5
 
 

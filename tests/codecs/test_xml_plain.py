@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.official import NAMESPACE, official_path
-from adapters.codecs.xml_plain import line_of, plain
+from adapters.codecs.official import NAMESPACE
+from adapters.codecs.xml_places import PlainPlaces
+from adapters.codecs.xml_plain import plain
 from gateway.core.declaration import Declaration
 from gateway.core.faults import Refused
 from simulators.erp.enterprises import many
@@ -130,5 +131,5 @@ def test_lines_are_those_of_the_tree() -> None:
     places += [("goods", index, name) for index in (0, 1) for name in ("hs_code", "name", "exporter_code", "line_no")]
     places += [("amendment", "old_number"), ("invoices", 0, "invoice_no"), ("non_parties", 0, "name")]
     for place in places:
-        assert (official_path(place), line_of(raw, official_path(place))) == closely.locate(place)
+        assert PlainPlaces(raw).of(place) == closely.locate(place)
     assert plain(raw.decode()) is not None

@@ -170,3 +170,16 @@ async def test_of_two_who_decide_one_does(database_pool: asyncpg.Pool) -> None:
     kept = await rows.get(a_letter().id)
     assert kept is not None
     assert (kept.state, kept.decided_by) == ("discarded", "li")
+
+
+async def test_mended_bytes_stand_beside_the_original(database_pool: asyncpg.Pool) -> None:
+    rows = PostgresDeadLetters(database_pool, lambda topics: None)
+    await rows.bury([a_letter(1), a_letter(2)])
+    assert await rows.decide(a_letter(1).id, "replayed", "li", "so says customs", NOW, b"<whole/>") is not None
+    kept, other = await rows.get(a_letter(1).id), await rows.get(a_letter(2).id)
+    assert kept is not None
+    assert other is not None
+    assert (kept.letter.body, kept.mended, kept.was_mended) == (a_letter().body, b"<whole/>", True)
+    assert (other.mended, other.was_mended) == (None, False)
+    listed = {one.letter.id: (one.mended, one.was_mended) for one in await rows.list(None, 10)}
+    assert listed == {a_letter(1).id: (None, True), a_letter(2).id: (None, False)}

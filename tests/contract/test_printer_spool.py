@@ -246,3 +246,31 @@ def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
     fcntl.flock(handle, fcntl.LOCK_EX)
     os.close(handle)
     printer._submit("job", PDF)
+
+
+@pytest.mark.parametrize("stranger", ["file", "directory", "link"])
+async def test_what_stands_under_a_jobs_name_is_not_written_over(tmp_path: Path, stranger: str) -> None:
+    """The job is refused and can be asked for again; nothing of it counts as handed out."""
+    printer, place = SpoolPrinter(tmp_path), tmp_path / "job.pdf"
+    if stranger == "file":
+        place.write_bytes(b"somebody else's")
+    elif stranger == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to("/nowhere")
+    with pytest.raises(PrintRefused, match="stands in the spool already"):
+        await printer.submit("job", PDF)
+    assert await printer.was_printed("job") is False
+    assert stranger != "file" or place.read_bytes() == b"somebody else's"
+    place.rmdir() if stranger == "directory" else place.unlink()
+    await printer.submit("job", PDF)
+    assert place.read_bytes() == PDF
+
+
+async def test_a_link_in_the_place_of_a_file_being_made_is_not_followed(tmp_path: Path) -> None:
+    printer, other = SpoolPrinter(tmp_path), tmp_path / "other"
+    other.write_bytes(b"kept")
+    (tmp_path / ".jobs" / "job.part").symlink_to(other)
+    with pytest.raises(PrintRefused):
+        await printer.submit("job", PDF)
+    assert other.read_bytes() == b"kept"

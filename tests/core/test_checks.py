@@ -1,13 +1,14 @@
 """Rule words and predicates, each held and broken; what is refused at load."""
 
+import itertools
 from typing import Any
 
 import pytest
 from stdnum.cn import ric
 
 from gateway.core.checks import Checks, compile_profile
-from gateway.core.faults import Severity
-from gateway.core.predicates import PREDICATES, predicate
+from gateway.core.faults import MAX_FAULTS, Severity
+from gateway.core.predicates import COLLECTIVE_PREDICATES, PREDICATES, predicate
 from gateway.core.profile import CodeList, ProfileError, load_profiles
 from gateway.core.words import VOCABULARY
 from gateway.runtime.catalog import load_checks, load_lists
@@ -216,7 +217,6 @@ PREDICATE_CASES: list[tuple[str, dict[str, Any], Any, Any, dict[str, Any]]] = [
     ("own_organisation", {}, "C26MA9XYD0C20001", "C26MA9XYD0C30001", {"exporter_code": "91330299MA9XYD0C2A"}),
     ("differs", {"from": "number"}, "C2", "C1", {"number": "C1"}),
     ("numbered", {}, ({"line_no": 1}, {"line_no": 2}), ({"line_no": 2}, {"line_no": 1}), {}),
-    ("known_invoice", {}, "A", "B", {"invoices": ({"invoice_no": "A"},)}),
     ("named_so", {"code": "destination_code"}, "日本", "柬埔寨", {"destination_code": "392"}),
     ("port_in", {}, "TOKYO, JAPAN", "BUSAN, REPUBLIC OF KOREA", {"destination_code": "392"}),
     ("port_in", {"country": "156"}, "NINGBO, CHINA", "TOKYO, JAPAN", {}),
@@ -231,8 +231,55 @@ def test_each_predicate(name: str, args: dict[str, Any], good: Any, bad: Any, ro
     assert not check(bad, root, root)
 
 
+def test_each_predicate_on_a_whole_list() -> None:
+    rule = 'predicate = "known_invoice"\npath = "goods[].invoice_no"'
+    assert set(COLLECTIVE_PREDICATES) == {"known_invoice"}
+    assert places(rule, goods=({"invoice_no": "A"}, {}), invoices=({"invoice_no": "A"},)) == []
+    assert places(rule, goods=({"invoice_no": "A"}, {"invoice_no": "B"}), invoices=({"invoice_no": "A"},)) == [
+        ("goods", 1, "invoice_no")
+    ]
+    with pytest.raises(ProfileError, match="no arguments"):
+        checks(rule + "\nargs = {a = 1}")
+    with pytest.raises(ProfileError, match="each item"):
+        checks('predicate = "known_invoice"\npath = "invoice_no"')
+
+
+def test_what_is_no_finite_number_is_outside_every_bound() -> None:
+    for word, value in itertools.product(("min", "max"), ("NaN", "sNaN", "-Infinity", "Infinity", "1e", "")):
+        assert places(f'word = "{word}"\npath = "marks"\nargs = {{value = "1"}}', marks=value) == [("marks",)]
+
+
+MANY = "\n".join(
+    f'[[rule]]\nid = "{number}"\nmessage = "m"\nremedy = "r"\nsource = "s"\nsure = "{sure}"\n'
+    f'word = "absent"\npath = "goods[].{name}"'
+    for sure, number, name in (("M", "C-001", "unit"), ("V", "C-002", "name"))
+)
+
+
+def many() -> Checks:
+    """A rule that warns about one field, and one that refuses another."""
+    return compile_profile(load_profiles({"C": f"{HEADER}\n{MANY}"})["C"], {})
+
+
+def test_what_refuses_is_told_first_however_much_warns() -> None:
+    goods = [{"unit": "x"} for _ in range(1500)] + [{"name": "x"}]
+    found = many().run({"goods": tuple(goods)})
+    assert len(found) == MAX_FAULTS
+    assert [one.place for one in found if one.severity is Severity.REFUSE] == [("goods", 1500, "name")]
+    warned = [one.place for one in found if one.severity is Severity.WARN]
+    assert warned == [("goods", index, "unit") for index in range(MAX_FAULTS - 1)], "the first by place"
+
+
+def test_the_cap_keeps_the_first_by_place() -> None:
+    goods = tuple({"unit": "x", "name": "x"} for _ in range(1500))
+    found = many().run({"goods": goods})
+    assert [one.place for one in found] == [("goods", index, "name") for index in range(MAX_FAULTS)]
+    few = many().run({"goods": goods[:3]})
+    assert [one.place for one in few] == [("goods", i, name) for i in range(3) for name in ("name", "unit")]
+
+
 def test_predicates_are_few_and_all_tried_and_used() -> None:
     assert {name for name, *_ in PREDICATE_CASES} == set(PREDICATES)
-    assert len(PREDICATES) <= 17, "what a rule word can say needs no predicate"
+    assert len(PREDICATES) + len(COLLECTIVE_PREDICATES) <= 17, "what a rule word can say needs no predicate"
     used = {rule.predicate for one in load_checks().values() for rule in one.rules}
-    assert used - {""} == set(PREDICATES)
+    assert used - {""} == {*PREDICATES, *COLLECTIVE_PREDICATES}

@@ -16,6 +16,7 @@ from adapters.inbound.metrics import IntakeMetrics
 from adapters.store.memory import MemoryDeadLetters, MemoryStore
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.door import Client
+from tests.inbound.parts import quotas_of
 from tests.runtime.house import ERP, JSON, Clock, House, Told
 
 SUBMITTED, ANSWERED = "origin.intake.submitted.v1", "origin.intake.answered.v1"
@@ -54,9 +55,10 @@ class Post:
         self.registry = Registry(ERP, OTHER)
         self.metrics = CollectorRegistry()
         self.told = Told()
+        self.quotas = quotas_of(self.house.clock)
         self.there: Collection[str] | None = None
         self.intake = BusIntake(
-            self.bus, door or self.house.door, self.registry, MemoryDeadLetters(self.store), Clock(),
+            self.bus, door or self.house.door, self.registry, self.quotas, MemoryDeadLetters(self.store), Clock(),
             IntakeMetrics(self.metrics), self.told, self._there, look=0.01,
         )  # fmt: skip
 

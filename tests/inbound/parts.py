@@ -5,18 +5,21 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import httpx
 from prometheus_client import CollectorRegistry
 
 from adapters.inbound.http import Application, Deps, create_app
 from adapters.inbound.metrics import IntakeMetrics
+from adapters.store.memory import MemoryQuotas
 from gateway.core.admission import Known
 from gateway.core.faults import Fault
+from gateway.ports import Clock as ClockPort
 from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer, clash_fault
 from gateway.runtime.door import Client, Submission
+from gateway.runtime.quotas import Quotas, Told
 
 KEY = "ok_the-key-of-the-test"
 CLIENT = Client("erp-1", "91330299MA9XYD0C2A")
@@ -92,6 +95,11 @@ class Clock:
         return datetime(2026, 11, 22, 8, tzinfo=UTC)
 
 
+def quotas_of(clock: ClockPort | None = None, told: Told = lambda client, over, first: None) -> Quotas:
+    """Quotas of a process that is alone."""
+    return Quotas(clock or Clock(), MemoryQuotas(), uuid4(), told)
+
+
 async def ready() -> Sequence[str]:
     """Always."""
     return []
@@ -104,6 +112,7 @@ def application(door: FakeDoor, max_bytes: int = 10_000) -> Application:
     deps = Deps(
         door=door,
         clients=TwoClients(),
+        quotas=quotas_of(),
         reader=nothing,
         feed=nothing,
         command=nothing,

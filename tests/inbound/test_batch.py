@@ -2,12 +2,15 @@
 
 import itertools
 import json
+from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.inbound import lines
 from adapters.inbound.lines import Line, Splitter
+from tests.inbound import parts
 from tests.inbound.parts import FakeDoor, application, client_of
 
 URL = "/v1/declarations"
@@ -26,6 +29,20 @@ def test_lines_do_not_depend_on_how_they_arrive(texts: list[str], cuts: list[int
     splitter = Splitter(8)
     found = [line for a, b in itertools.pairwise(edges) for line in splitter.feed(whole[a:b])]
     assert [*found, *splitter.end()] == expected
+
+
+async def test_who_may_not_speak_any_more_is_not_heard_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = FakeDoor()
+
+    async def lines_() -> AsyncIterator[bytes]:
+        yield b'{"a":1}\n'
+        monkeypatch.setattr(parts, "KEY", "another")
+        yield b'{"a":2}\n'
+
+    async with client_of(application(door)) as client:
+        answer = await client.post(URL, content=lines_(), headers=NDJSON)
+    assert answer.status_code == 401
+    assert [submission.body for submission in door.seen] == [b'{"a":1}']
 
 
 async def test_one_verdict_a_line_in_order() -> None:

@@ -19,6 +19,7 @@ from adapters.inbound.metrics import IntakeMetrics
 from adapters.store.memory import MemoryBlobs, MemoryDeadLetters
 from gateway.runtime.door import Client
 from tests.inbound.bus_parts import ANSWERED, SUBMITTED, Registry
+from tests.inbound.parts import quotas_of
 from tests.runtime.house import ENTERPRISE, Clock, House, Told, document
 
 XML = [("content-type", b"application/xml")]
@@ -29,7 +30,8 @@ async def intake(house: House, cluster: Cluster, registry: Registry) -> AsyncIte
     """The way in runs, as the role does."""
     async with house.open(), KafkaBus(cluster, MemoryBlobs(house.store)) as bus:
         work = BusIntake(
-            bus, house.door, registry, MemoryDeadLetters(house.store), Clock(), IntakeMetrics(CollectorRegistry()),
+            bus, house.door, registry, quotas_of(house.clock), MemoryDeadLetters(house.store), Clock(),
+            IntakeMetrics(CollectorRegistry()),
             Told(), lambda: on_the_cluster(cluster), look=0.2,
         )  # fmt: skip
         task = asyncio.create_task(work.run())

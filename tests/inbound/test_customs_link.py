@@ -95,7 +95,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     opener = Opener(customs_link.GROUP, buried, clock, told)
     async with MemoryBus(log) as bus:
         out = CustomsOut(folder, bus, opener, clock, told, counted)
-        into = CustomsIn(folder, bus, GatewayCodec(), clock, told, counted, settle=0.05, poll=0.02)
+        into = CustomsIn(folder, bus, GatewayCodec(), clock, told, counted, settle=0.05, poll=0.02, half_written=0.1)
         yield Desk(folder, log, registry, told, buried, out, into)
 
 
@@ -173,12 +173,13 @@ async def test_a_full_disk_leaves_no_half_file(desk: Desk, monkeypatch: pytest.M
 
 def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / "OutWork").mkdir()
-    for name, age in (("old.xml.1.tmp", 7200), ("new.xml.2.tmp", 5)):
-        (tmp_path / "OutWork" / name).write_bytes(b"half")
+    for name, age in (("old.xml.1.tmp", 7200), ("new.xml.2.tmp", 5), ("a directory", 7200)):
+        path = tmp_path / "OutWork" / name
+        path.mkdir() if "directory" in name else path.write_bytes(b"half")
         then = datetime.now(UTC).timestamp() - age
-        os.utime(tmp_path / "OutWork" / name, (then, then))
+        os.utime(path, (then, then))
     customs_boxes.sweep(tmp_path)
-    assert [path.name for path in (tmp_path / "OutWork").iterdir()] == ["new.xml.2.tmp"]
+    assert sorted(path.name for path in (tmp_path / "OutWork").iterdir()) == ["a directory", "new.xml.2.tmp"]
 
 
 # ------------------------------------------------------------ in
@@ -234,6 +235,116 @@ async def test_what_nobody_can_read_goes_aside_with_the_reason(desk: Desk, name:
     assert orjson.loads((desk.folder / "InAside" / f"{name}.why.json").read_bytes())["code"].startswith(code)
     assert desk.counted("aside") == 1
     assert [record.key for record in desk.published()] == [NUMBER]
+
+
+async def test_several_receipts_in_one_file_are_published_as_it_came(desk: Desk) -> None:
+    """The turn takes them apart: a file that comes again after a crash is the same message."""
+    first, second = write_receipt(NUMBER, "1"), write_fileret("C26MA9XYD0C20002", "1")
+    body = b"<Receipts>%b%b</Receipts>" % (first.split(b"?>", 1)[1], second.split(b"?>", 1)[1])
+    desk.drop("Successed_both.xml", body)
+    await desk.watch(InDone=1)
+    (record,) = desk.published()
+    assert (record.key, record.body, record.headers["ce_id"]) == (NUMBER, body, str(message_id(body)))
+
+
+async def test_one_readable_receipt_among_others_is_enough_to_send_the_file_on(desk: Desk) -> None:
+    desk.drop("a.xml", b"<R><Receipt><CertNo/></Receipt>%b</R>" % write_receipt(NUMBER, "1").split(b"?>", 1)[1])
+    await desk.watch(InDone=1)
+    (record,) = desk.published()
+    assert record.key == NUMBER
+
+
+async def test_what_nobody_can_read_about_a_certificate_is_sent_on_too_so_that_it_is_told(desk: Desk) -> None:
+    body = b"<Receipt><CertNo>%b</CertNo><Channel>6" % NUMBER.encode()
+    desk.drop("torn.xml", body)
+    await desk.watch(InAside=2)
+    (record,) = desk.published()
+    assert (record.key, record.body) == (NUMBER, body)
+    assert "origin dlt list" in (desk.folder / "InAside" / "torn.xml.why.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("declared", ["utf-16", "GBK", "ISO-8859-1"])
+async def test_a_receipt_that_is_wrong_about_its_encoding_is_read(desk: Desk, declared: str) -> None:
+    body = write_receipt(NUMBER, "2", note="退回").replace(b'encoding="UTF-8"', b'encoding="%b"' % declared.encode())
+    desk.drop("Successed_odd.xml", body)
+    await desk.watch(InDone=1)
+    assert [record.body for record in desk.published()] == [body]
+    assert desk.box("InAside") == []
+
+
+async def test_a_slow_writer_is_waited_for(desk: Desk) -> None:
+    """Without .tmp, and with a pause that is longer than a file takes to settle."""
+    desk.into._half_written = 30.0
+    body = write_receipt(NUMBER, "1")
+    place = desk.folder / "InBox" / "slow.xml"
+    place.write_bytes(body[:60])
+    task = asyncio.create_task(desk.watch(InDone=1))
+    while "slow.xml" not in desk.into._endless or not place.exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # it was looked at, had no end, and is back
+    with place.open("ab") as rest:
+        rest.write(body[60:])
+    await task
+    assert [record.body for record in desk.published()] == [body]
+    assert desk.box("InAside") == []
+
+
+async def test_what_is_no_file_stays_and_is_told_and_leaks_nothing(desk: Desk) -> None:
+    box = desk.folder / "InBox"
+    (box / "a.xml").mkdir()
+    (box / "b.xml").symlink_to("/etc/hostname")
+    os.mkfifo(box / "c.xml")
+    (desk.folder / "InWork" / "ticket" / "x.xml").mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    desk.drop("good.xml", write_receipt(NUMBER, "1"))
+    await desk.watch(InDone=1, InAside=2)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert desk.box("InBox") == ["a.xml", "b.xml", "c.xml"]
+    assert desk.box("InAside") == ["x.xml", "x.xml.why.json"]
+    (finding,) = await health._customs(Settings(roles=(Role.CUSTOMS_LINK,), customs_folder=desk.folder))
+    assert (finding.ok, finding.detail.split(", ")[1]) == (False, "4 could not be read.")
+
+
+async def test_a_reason_that_is_itself_a_file_of_customs_overwrites_nothing(desk: Desk) -> None:
+    for name in ("a.xml", "a.xml.why.json"):
+        desk.drop(name, f"<{name}".encode())
+    await desk.watch(InAside=4)
+    bodies = {name: (desk.folder / "InAside" / name).read_bytes() for name in desk.box("InAside")}
+    assert {b"<a.xml", b"<a.xml.why.json"} <= set(bodies.values()), bodies
+
+
+async def test_large_files_are_read_a_few_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred layouts of 4 MiB would be 400 MiB in memory."""
+    monkeypatch.setattr(customs_link, "IN_HAND", 4000)
+    body = write_receipt(NUMBER, "1", note="n" * 1500)
+    for number in range(12):
+        desk.drop(f"{number:02d}.xml", body.replace(b"nnn", b"%03d" % number, 1))
+    most = 0
+    put_away = desk.into._put_away
+
+    def counting(folder: object, found: Sequence[object]) -> None:
+        nonlocal most
+        most = max(most, len(found))
+        put_away(folder, found)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(desk.into, "_put_away", counting)
+    await desk.watch(InDone=12)
+    assert most == 3
+    assert len(desk.published()) == 12
+
+
+async def test_over_the_limit_it_goes_aside_unread(desk: Desk) -> None:
+    desk.drop("huge.xml", b"<Receipt>" + b" " * (4 << 20))
+    await desk.watch(InAside=2)
+    assert "INBOX-TOO-LARGE" in (desk.folder / "InAside" / "huge.xml.why.json").read_text("utf-8")
+
+
+async def test_a_directory_in_the_place_of_a_message_is_said(desk: Desk) -> None:
+    (desk.folder / "OutBox" / f"{NUMBER}_{ID}.xml").mkdir()
+    with pytest.raises(Unavailable, match="a directory stands in OutBox"):
+        await desk.out.handle([question()])
+    (desk.folder / "OutBox" / f"{NUMBER}_{ID}.xml").rmdir()
+    await desk.out.handle([question()])
+    assert desk.box("OutBox") == [f"{NUMBER}_{ID}.xml"]
 
 
 async def test_a_bus_that_is_away_loses_no_file(desk: Desk) -> None:

@@ -19,25 +19,43 @@ from adapters.inbound.metrics import IntakeMetrics
 from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
-from tests.inbound.parts import CLIENT, FakeDoor, identity_of
+from gateway.runtime.quotas import Told
+from tests.inbound.parts import CLIENT, FakeDoor, identity_of, quotas_of
+from tests.runtime.house import Clock
 
 
 class Folder:
     """One client's folder and the passes over it."""
 
-    def __init__(self, root: Path, settle: float = 0.0, max_bytes: int = 1000) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settle: float = 0.0,
+        max_bytes: int = 1000,
+        client: Client = CLIENT,
+        told: Told = lambda client, over, first: None,
+    ) -> None:
         self.root = root
+        self.client = client
+        self.clock = Clock()
         self.door = FakeDoor()
+        self.quotas = quotas_of(self.clock, told)
         self.at = root / CLIENT.id
         for name in ("in", "work", "accepted", "rejected"):
             (self.at / name).mkdir(parents=True, exist_ok=True)
         self.hot = HotFolders(
-            root, self.door, self.find, IntakeMetrics(CollectorRegistry()), max_bytes=max_bytes, settle=settle
+            root,
+            self.door,
+            self.find,
+            self.quotas,
+            IntakeMetrics(CollectorRegistry()),
+            max_bytes=max_bytes,
+            settle=settle,
         )
 
     async def find(self, name: str) -> Client | None:
         """One client."""
-        return CLIENT if name == CLIENT.id else None
+        return self.client if name == self.client.id else None
 
     async def passes(self, count: int = 2) -> None:
         """Look that often."""

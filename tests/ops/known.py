@@ -11,6 +11,7 @@ from adapters.inbound.metrics import IntakeMetrics, LinkMetrics
 from gateway.core.admission import Verdict
 from gateway.core.decision import EventKind
 from gateway.core.messages import Reminder
+from gateway.core.quotas import Quota
 from gateway.metrics import CHANNELS, GROUPS, NEIGHBOURS, STAGES, WHYS, Metrics, about_the_process
 from gateway.settings import Role
 
@@ -25,6 +26,7 @@ LABELS: Mapping[str, Sequence[str]] = {
     "kind": [kind.value for kind in EventKind],
     "neighbour": NEIGHBOURS,
     "outcome": ("handled", "repeated", "parked"),
+    "quota": [quota.value for quota in Quota],
     "result": [*(verdict.value for verdict in Verdict), "sent", "known", "received", "aside"],
     "stage": STAGES,
     "state": ("open", "idle", "most"),

@@ -19,8 +19,8 @@ from renderers.forms import form_named
 from renderers.layout import Layout, RenderRefused, Text
 from renderers.layout_xml import read, split, write
 from renderers.picture import first_page_png
+from renderers.png import SIGNATURE
 from renderers.render import Renderer
-from renderers.stamp import PNG
 from tests.renderers.samples import AT, bench, digest
 
 OTHER_PROCESS = """
@@ -142,7 +142,7 @@ def test_qr_code_stands_on_the_page(kind: str) -> None:
 
 def test_picture_of_the_first_page() -> None:
     png = first_page_png(bench().signed(bench().layout("C")), dpi=72)
-    assert png.startswith(PNG)
+    assert png.startswith(SIGNATURE)
     assert int.from_bytes(png[16:20], "big") in (595, 596)
 
 

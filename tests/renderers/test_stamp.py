@@ -13,7 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from renderers import demo_marks
 from renderers.layout import RenderRefused
-from renderers.stamp import MAX_BYTES, PNG, Shape, enrol_handwriting, enrol_seal, prepare_mark
+from renderers.png import MAX_BYTES, MAX_CHUNKS, SIGNATURE, look
+from renderers.stamp import Shape, enrol_handwriting, enrol_seal, prepare_mark, size_in_mm
 from tests.renderers.samples import bench, digest
 
 
@@ -30,7 +31,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 def bomb(width: int, height: int) -> bytes:
     """A few kB that would become `width` x `height` pixels."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return PNG + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1 << 20), 9)) + chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1 << 20), 9)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_larger_handwriting_is_refused(width: float, height: float) -> None:
         (bomb(60000, 60000), "IMAGE-PIXELS"),
         (bomb(2001, 2000), "IMAGE-PIXELS"),
         (bomb(1000, 1000)[:-40], "IMAGE-BROKEN"),
-        (PNG + chunk(b"IHDR", bytes(13)), "IMAGE-PIXELS"),
+        (SIGNATURE + chunk(b"IHDR", bytes(13)), "IMAGE-PIXELS"),
         (picture(200, 200), "IMAGE-BLURRED"),
     ],
 )
@@ -87,6 +88,73 @@ def test_bad_pictures_are_refused(raw: bytes, code: str) -> None:
     with pytest.raises(RenderRefused) as refused:
         enrol_seal(raw, Shape.ROUND, 45, 45)
     assert refused.value.code == code
+
+
+def inserted(raw: bytes, *chunks: bytes) -> bytes:
+    """Further chunks behind the header."""
+    return raw[:33] + b"".join(chunks) + raw[33:]
+
+
+BOMB = zlib.compress(bytes(64 << 20), 9)
+"""64 kB that become 64 MiB."""
+BESIDE = {
+    "text": chunk(b"zTXt", b"Comment\0\0" + BOMB),
+    "international text": chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
+    "profile": chunk(b"iCCP", b"sRGB\0\0" + BOMB),
+    "animation": chunk(b"acTL", struct.pack(">II", 1 << 30, 0)) + chunk(b"fdAT", bytes(4) + BOMB),
+    "exif": chunk(b"eXIf", b"MM\0*\0\0\0\x08" + bytes(1000)),
+    "unknown": chunk(b"quIx", BOMB),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_a_picture_does_not_need_is_never_unpacked(name: str) -> None:
+    plain = enrol_seal(picture(), Shape.ROUND, 45, 45)
+    assert enrol_seal(inserted(picture(), *[BESIDE[name]] * 3), Shape.ROUND, 45, 45).png == plain.png
+    assert BOMB[:100] not in look(inserted(picture(), BESIDE[name])).content
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        inserted(picture(), picture()[8:33]),  # a second header
+        inserted(picture(), struct.pack(">IIBBBBB", 2000, 2000, 8, 2, 0, 0, 0).join([b"\0\0\0\rIHDR", bytes(4)])),
+        inserted(picture(), *[chunk(b"tEXt", b"a\0b")] * MAX_CHUNKS),
+        inserted(picture(), b"\xff\xff\xff\xfftEXt"),  # longer than the file
+        inserted(picture(), b"\x7f\xff\xff\xffIDAT"),
+        picture()[:-12],  # without an end
+    ],
+)
+def test_a_file_that_lies_about_its_parts_is_refused(raw: bytes) -> None:
+    with pytest.raises(RenderRefused, match="IMAGE-BROKEN"):
+        enrol_seal(raw, Shape.ROUND, 45, 45)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_png_is_read_as_before(mode: str) -> None:
+    image = Image.linear_gradient("L").resize((400, 400))
+    image = image.convert("RGB").convert(mode) if mode != "I;16" else image.convert("I").convert(mode)
+    out = io.BytesIO()
+    image.save(out, "PNG", **({"transparency": 3} if mode == "P" else {}))
+    with Image.open(io.BytesIO(out.getvalue())) as opened:
+        clear = opened.convert("RGBA")
+    white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    kept = enrol_seal(out.getvalue(), Shape.ROUND, 45, 45).png
+    assert Image.open(io.BytesIO(kept)).tobytes() == white.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("dots_per_metre", "width", "size"),
+    [(23622, None, (16.93, 16.93)), (23622, 40.0, (40.0, 40.0)), (0, None, "IMAGE-RESOLUTION")]
+    + [(23622, width, "IMAGE-WIDTH") for width in (float("nan"), float("inf"), -1.0, 0.0, 1e308)],
+)
+def test_the_real_size(dots_per_metre: int, width: float | None, size: tuple[float, float] | str) -> None:
+    raw = inserted(picture(), chunk(b"pHYs", struct.pack(">IIB", dots_per_metre, dots_per_metre, 1)))
+    if isinstance(size, str):
+        with pytest.raises(RenderRefused, match=size):
+            size_in_mm(raw, width)
+    else:
+        assert size_in_mm(raw, width) == size
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,8 +1,8 @@
 """A gateway without database, network or threads: real dialects and codec, the store and log in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from uuid import UUID
@@ -55,6 +55,26 @@ class Clock:
 
     def move(self, **by: float) -> None:
         self.at += timedelta(**by)
+
+
+async def others_go_on(work: Awaitable[object]) -> int:
+    """How often somebody else had a turn while `work` was done."""
+    turns = 0
+
+    async def somebody() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(somebody())
+    try:
+        await work
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    return turns
 
 
 class Told:

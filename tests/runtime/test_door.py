@@ -120,10 +120,11 @@ async def test_who_wants_a_number_is_not_given_the_one_that_another_of_the_batch
 async def test_a_malformed_number_is_replaced_and_the_sender_is_warned() -> None:
     house = House()
     async with house.open():
-        for number in ("C26MA9XYD0C2001", "RC26MA9XYD0C20001", "C26MA9HTQ7K60001"):
+        for number in ("C26MA9XYD0C2001", "RC26MA9XYD0C20001", "SO-4711"):
             answer = (await house.submit(document(number=number, invoice_no=number))).content
             assert (answer["status"], answer["number"][:13]) == ("accepted", "C26MA9XYD0C20")
             assert answer["number"] != number
+            assert "C-001" in {fault["code"] for fault in answer["warnings"]}
 
 
 async def test_a_full_series_names_the_prefix_as_the_way_out() -> None:
@@ -174,19 +175,8 @@ async def test_a_client_declares_for_its_own_enterprise_only() -> None:
     async with house.open():
         answer = await house.submit(document(number=OWN), client=stranger)
     paths = {fault["code"]: fault["path"] for fault in answer.content["faults"] if fault["severity"] == "refuse"}
-    assert paths == {"OWNER-APPLICANT": "/applicant_code"}
+    assert paths == {"OWNER-APPLICANT": "/applicant_code", "OWNER-EXPORTER": "/exporter_code"}
     assert house.on(ACCEPTED) == []
-
-
-async def test_anothers_certificate_is_not_told_about() -> None:
-    house = House()
-    await house.declare(number=OWN)
-    agent = Client("agent", "91310199MA9GWR4P61")
-    body = document(number=OWN, applicant_code=agent.enterprise)
-    async with house.open():
-        answer = (await house.submit(body, client=agent)).content
-    assert (answer["status"], answer["faults"][0]["code"]) == ("conflict", "NUMBER-TAKEN")
-    assert "id" not in answer
 
 
 # ---------------------------------------------------------------- refused

@@ -13,8 +13,10 @@ from adapters.store.memory import MemoryTurn
 from gateway.core import certificate as core
 from gateway.core.envelope import event_id
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint, TechnicalReceipt
+from gateway.inlet import GatewayInlet
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime import turn as turn_module
+from gateway.runtime.inputs import BREATH
 from gateway.runtime.rounds import ALONE
 from gateway.runtime.turn import OUTBOUND, STATUS, NotHandled
 from gateway.storage import Collision, TurnWork
@@ -53,7 +55,7 @@ async def test_a_replaced_number_stands_everywhere_in_the_official_message() -> 
     house = House()
     invoice = DIALECTS[XML].read(_rcep()).declaration.invoices[0]
     async with house.open():
-        body = _rcep(number="RC26XXXXXXXXX0001", invoices=(invoice.model_copy(update={"certificate_number": None}),))
+        body = _rcep(number="RC26XXXX0001", invoices=(invoice.model_copy(update={"certificate_number": None}),))
         answer = (await house.submit(body, XML)).content
     assert answer["status"] == "accepted", answer
     await house.turns()
@@ -99,7 +101,7 @@ async def test_whoever_heard_from_the_database_goes_on_while_a_batch_is_worked_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     house, rounds = House(), 0
-    for number in range(3 * turn_module.BREATH):
+    for number in range(3 * BREATH):
         await house.declare(invoice_no=str(number))
     when: dict[str, list[int]] = {}
 
@@ -119,8 +121,8 @@ async def test_whoever_heard_from_the_database_goes_on_while_a_batch_is_worked_o
     other = asyncio.create_task(somebody_else())
     await house.turn.ahead(house.unread(), ALONE)
     other.cancel()
-    assert {name: len(seen) for name, seen in when.items()} == dict.fromkeys(when, 3 * turn_module.BREATH)
-    assert all(seen.count(one) <= turn_module.BREATH for seen in when.values() for one in seen), when
+    assert {name: len(seen) for name, seen in when.items()} == dict.fromkeys(when, 3 * BREATH)
+    assert all(seen.count(one) <= BREATH for seen in when.values() for one in seen), when
 
 
 async def test_two_doubles_in_one_batch_are_in_effect_once() -> None:
@@ -215,11 +217,11 @@ async def test_a_replayed_message_that_customs_sends_again_is_a_double(monkeypat
     identity, number = await declared(house)
     inlet = house.turn._inlet
 
-    class Broken:
-        def read(self, record: Record) -> object:
+    class Broken(GatewayInlet):
+        def read(self, record: Record) -> tuple[Incoming, tuple[()]]:
             raise ZeroDivisionError
 
-    house.turn._inlet = Broken()  # type: ignore[assignment]
+    house.turn._inlet = Broken(house.codec)
     house.customs(taken(number))
     await house.turns()
     assert [row.reason for row in await house.store.parked()] == ["ZeroDivisionError while reading"]

@@ -15,7 +15,7 @@ from adapters.inbound.folder_files import Claimed, ClientFolder
 from adapters.inbound.metrics import IntakeMetrics
 from adapters.store.clients import Clients
 from gateway.runtime.door import Client
-from tests.inbound.parts import FakeDoor
+from tests.inbound.parts import FakeDoor, quotas_of
 
 ENTERPRISE = "91330299MA9XYD0C2A"
 
@@ -46,7 +46,14 @@ async def test_a_folder_with_a_name_that_no_client_has(database_pool: asyncpg.Po
     (tmp_path / "erp" / "in").mkdir(parents=True)
     (tmp_path / "erp" / "in" / "one.xml").write_text("<a/>")
     hot = HotFolders(
-        tmp_path, FakeDoor(), clients.by_id, IntakeMetrics(CollectorRegistry()), max_bytes=1000, settle=0.0, poll=0.02
+        tmp_path,
+        FakeDoor(),
+        clients.by_id,
+        quotas_of(),
+        IntakeMetrics(CollectorRegistry()),
+        max_bytes=1000,
+        settle=0.0,
+        poll=0.02,
     )
     assert await until_answered(hot, tmp_path / "erp" / "accepted" / "one.xml")
 
@@ -71,7 +78,14 @@ async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch
         (tmp_path / client / "in").mkdir(parents=True)
         (tmp_path / client / "in" / name).write_text("<a/>")
     hot = HotFolders(
-        tmp_path, FakeDoor(), find, IntakeMetrics(CollectorRegistry()), max_bytes=1000, settle=0.0, poll=0.02
+        tmp_path,
+        FakeDoor(),
+        find,
+        quotas_of(),
+        IntakeMetrics(CollectorRegistry()),
+        max_bytes=1000,
+        settle=0.0,
+        poll=0.02,
     )
     assert await until_answered(hot, tmp_path / "b" / "accepted" / "good.xml")
     assert asked.count("a") < asked.count("b") + 2, "a folder in trouble is left alone for a while"

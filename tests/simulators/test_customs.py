@@ -259,3 +259,21 @@ async def test_a_bus_that_was_away_gets_every_answer(harness: Harness, example: 
     assert bus.failures == 0
     assert {fields(r, "RepType")[0] for r in answers if fields(r, "RepType")} == {"2", "5"}
     assert not await harness.outstanding()
+
+
+async def test_what_no_form_can_show_is_sent_back_with_the_reason_though_it_was_approved(
+    harness: Harness, example: Declaration
+) -> None:
+    """The door refuses such a declaration. What came past it must not be approved, and then nothing."""
+    endless = example.goods[0].model_copy(update={"description": "A\n" * 300})
+    long = example.model_copy(update={"goods": (endless,) * 200})
+    harness.clock.at += timedelta(seconds=0.3)  # approval and layout are due in the same second
+    await harness.declare(long)
+    await harness.run(simulator(harness), PAST_ALL)
+    number = example.number or ""
+    state = harness.states[number]
+    assert state is not None
+    assert state.status == "returned"
+    assert "approved" in harness.kinds(number)
+    last = [event for event in harness.events[number] if event.kind.value == "returned"][-1]
+    assert "PAPER-TOO-LONG" in str(last.data["note"])

@@ -3,31 +3,37 @@
 import base64
 import binascii
 import os
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from adapters.inbound.http.credentials import opens
 from adapters.inbound.http.problem import Problem, unauthorized
+from gateway.core.quotas import Quota
 from gateway.operations import (
+    OPERATOR,
     ClientItem,
     DeadItem,
     DeadMessage,
     DeadState,
     Finding,
     ImageFacts,
+    LeaveItem,
     MarkItem,
     NewClient,
     Operations,
     ParkedItem,
     ParkedMessage,
+    QuotaItem,
     Ruling,
 )
 
 PREFIX = "/v1/admin"
+NAME = r"^[a-z0-9_-]{1,63}$"
+"""What a client's name looks like."""
 MAX_FILE = 4 << 20
 """Largest seal image or key file, bytes."""
 
@@ -38,7 +44,13 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ClientWish(Wish):
+class Act(Wish):
+    """Something that is kept with the name of who did it."""
+
+    by: Annotated[str, Field(min_length=1, max_length=100, description="a person, e.g. the login name")] = OPERATOR
+
+
+class ClientWish(Act):
     """A new client."""
 
     name: Annotated[str, Field(max_length=63, examples=["erp-1"])]
@@ -48,10 +60,31 @@ class ClientWish(Wish):
     bus: Annotated[bool, Field(description="has a pair of topics of its own on the bus")] = False
 
 
-class BusWish(Wish):
+class BusWish(Act):
     """Shall a client's topics be read?"""
 
     bus: bool
+
+
+class LeaveWish(Act):
+    """Which exporter a client may declare for, or may not any more."""
+
+    exporter: Annotated[str, Field(max_length=18, description="18-character credit code")]
+
+
+class QuotaWish(Act):
+    """A client's own quotas; those that are not named stay as they are."""
+
+    set: Annotated[
+        Mapping[Quota, Annotated[int, Field(ge=1, le=1 << 62)] | Literal["default"] | None],
+        Field(description="quota -> a number, null for no limit, or default"),
+    ]
+
+
+class AcceptWish(Act):
+    """Whose proposals to say yes to; None: everybody's."""
+
+    client: Annotated[str | None, Field(pattern=NAME)] = None
 
 
 class ImageWish(ImageFacts):
@@ -77,6 +110,14 @@ class RulingWish(Ruling):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MendingWish(RulingWish):
+    """The same about a replay; of what customs sent, also the bytes that are to be read instead."""
+
+    body: Annotated[str | None, Field(description="base64 of the mended bytes", max_length=MAX_FILE * 4 // 3 + 4)] = (
+        None
+    )
+
+
 class ReplayWish(Wish):
     """Which parked messages to handle again; None: all."""
 
@@ -93,6 +134,9 @@ class Draining(BaseModel):
     """A process that is about to end."""
 
     pid: Annotated[int, Field(description="its number on its machine")]
+
+
+Of = Annotated[str | None, Query(pattern=NAME, description="only this client's")]
 
 
 def router(operations: Operations, operator_key: str) -> APIRouter:
@@ -112,17 +156,49 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
     @routes.post("/clients", status_code=201)
     async def client_add(wish: ClientWish) -> NewClient:
         """A new client; the answer shows its key, once."""
-        return await operations.client_add(wish.name, wish.enterprise, wish.prefix, wish.prints_itself, wish.bus)
+        return await operations.client_add(
+            wish.name, wish.enterprise, wish.prefix, wish.prints_itself, wish.bus, wish.by
+        )
 
     @routes.post("/clients/{name}/bus")
     async def client_bus(name: str, wish: BusWish) -> ClientItem:
         """Read its topics on the bus, or stop reading them."""
-        return await operations.client_bus(name, wish.bus)
+        return await operations.client_bus(name, wish.bus, wish.by)
 
     @routes.post("/clients/{name}/revoke")
-    async def client_revoke(name: str) -> ClientItem:
+    async def client_revoke(name: str, act: Act | None = None) -> ClientItem:
         """Its key opens nothing any more."""
-        return await operations.client_revoke(name)
+        return await operations.client_revoke(name, act.by if act else OPERATOR)
+
+    @routes.get("/leaves")
+    async def leaves(client: Of = None, proposed: bool = False) -> Sequence[LeaveItem]:
+        """Whom clients may declare for besides their own enterprise; those that are over too."""
+        return await operations.leave_list(client, proposed)
+
+    @routes.post("/leaves/accept")
+    async def leave_accept(wish: AcceptWish) -> Sequence[LeaveItem]:
+        """Say yes to every proposal."""
+        return await operations.leave_accept(wish.client, wish.by)
+
+    @routes.post("/clients/{name}/leaves")
+    async def leave_grant(name: str, wish: LeaveWish) -> LeaveItem:
+        """It may declare for this exporter."""
+        return await operations.leave_grant(name, wish.exporter, wish.by)
+
+    @routes.post("/clients/{name}/leaves/revoke")
+    async def leave_revoke(name: str, wish: LeaveWish) -> LeaveItem:
+        """It may not any more; of a proposal: no."""
+        return await operations.leave_revoke(name, wish.exporter, wish.by)
+
+    @routes.get("/clients/{name}/quotas")
+    async def quotas(name: str) -> Sequence[QuotaItem]:
+        """What it may do, and what of that it has done."""
+        return await operations.quota_show(name)
+
+    @routes.post("/clients/{name}/quotas")
+    async def quota_set(name: str, wish: QuotaWish) -> Sequence[QuotaItem]:
+        """Change some of its quotas."""
+        return await operations.quota_set(name, wish.set, wish.by)
 
     @routes.get("/seals")
     async def seals() -> Sequence[MarkItem]:
@@ -177,9 +253,10 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         return await operations.dead_show(identity)
 
     @routes.post("/dead-letters/{identity}/replay")
-    async def dead_replay(identity: UUID, ruling: RulingWish) -> DeadItem:
-        """Send it to its topic once more."""
-        return await operations.dead_replay(identity, ruling)
+    async def dead_replay(identity: UUID, wish: MendingWish) -> DeadItem:
+        """Send it to its topic once more, or what it should have been."""
+        mended = None if wish.body is None else decoded(wish.body)
+        return await operations.dead_replay(identity, Ruling(by=wish.by, reason=wish.reason), mended)
 
     @routes.post("/dead-letters/{identity}/discard")
     async def dead_discard(identity: UUID, ruling: RulingWish) -> DeadItem:

@@ -37,6 +37,7 @@ from adapters.inbound.lines import DoorLike
 from gateway.operations import Operations, Refusal
 from gateway.ports import Clock, Unavailable
 from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed
+from gateway.runtime.quotas import Quotas
 from gateway.runtime.shared import Shared
 
 TITLE: Final = "origin-gateway"
@@ -64,6 +65,7 @@ class Deps:
 
     door: DoorLike
     clients: Authenticator
+    quotas: Quotas
     reader: Reader
     feed: StatusFeed
     command: reads.Command
@@ -83,8 +85,8 @@ class Application:
     def __init__(self, deps: Deps, app: FastAPI) -> None:
         self._deps = deps
         self._app = app
-        batch = Batches(deps.door, deps.observer, deps.max_bytes)
-        self._intake = Intake(deps.door, deps.clients, deps.observer, batch, deps.max_bytes)
+        batch = Batches(deps.door, deps.quotas, deps.observer, deps.max_bytes)
+        self._intake = Intake(deps.door, deps.clients, deps.quotas, deps.observer, batch, deps.max_bytes)
         self._reads = Shares(MOST_READS, MOST_READS_OF_ONE)
         self._metrics = Shared(lambda: asyncio.to_thread(generate_latest, deps.registry), METRICS_KEPT)
 
@@ -179,7 +181,8 @@ class Application:
             await send(message)
 
         try:
-            await self._app(scope, limited, guarded)
+            with contextlib.ExitStack() as scope[reads.HELD]:
+                await self._app(scope, limited, guarded)
         except Problem as problem:
             if not started:
                 await respond_problem(send, problem, scope["path"], close=True)
@@ -205,7 +208,7 @@ def _closing(send: Send) -> Send:
 
 def create_app(deps: Deps) -> Application:
     """The application, ready to be served."""
-    parts = reads.Reads(deps.clients, deps.reader, deps.feed, deps.command, deps.clock)
+    parts = reads.Reads(deps.clients, deps.quotas, deps.reader, deps.feed, deps.command, deps.clock)
     app = _fastapi(parts, deps.operations, deps.operator_key)
     return Application(deps, app)
 
@@ -213,7 +216,7 @@ def create_app(deps: Deps) -> Application:
 def document() -> dict[str, Any]:
     """The OpenAPI document; it depends on nothing that runs."""
     nothing: Any = None
-    return _fastapi(reads.Reads(nothing, nothing, nothing, nothing, nothing), nothing, "").openapi()
+    return _fastapi(reads.Reads(nothing, nothing, nothing, nothing, nothing, nothing), nothing, "").openapi()
 
 
 def _fastapi(parts: reads.Reads, operations: Operations, operator_key: str) -> FastAPI:

@@ -10,8 +10,10 @@ from adapters.inbound.http.intake import Gone, Request
 from adapters.inbound.http.problem import Problem, Receive, Send, respond
 from adapters.inbound.http.shares import Shares
 from adapters.inbound.lines import MAX_BYTES, DoorLike, LineBatch, Sender, Splitter, not_read_line, verdict_line
+from gateway.ports import Unavailable
 from gateway.reading import IntakeObserver
 from gateway.runtime.answers import Answer
+from gateway.runtime.quotas import Quotas
 
 SECONDS: Final = 120.0
 """A batch must have arrived whole in this time."""
@@ -27,28 +29,29 @@ class Batches:
     """Reads a batch whole while its lines are already being committed, then answers: full duplex would let a client
     that only writes, and a gateway that only answers, wait for each other."""
 
-    def __init__(self, door: DoorLike, observer: IntakeObserver, max_bytes: int) -> None:
+    def __init__(self, door: DoorLike, quotas: Quotas, observer: IntakeObserver, max_bytes: int) -> None:
         self._door = door
+        self._quotas = quotas
         self._observer = observer
         self._max_bytes = max_bytes
         self._shares = Shares(MOST_AT_ONCE, MOST_OF_ONE)
 
     async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
-        """One batch. Raises Problem 408, 413, 429 or 503, Gone."""
+        """One batch. Raises Problem 401, 408, 413, 429 or 503, Gone, Unavailable."""
         if request.length is not None and request.length > MAX_BYTES:
             raise Problem("too-large", f"A batch has at most {MAX_BYTES >> 20} MiB; nothing was accepted.")
         with self._shares.one(request.client.id):
             sender = Sender(request.client, "http", request.key, request.reference)
-            batch = LineBatch(self._door, sender, self._max_bytes)
+            batch = LineBatch(self._door, sender, self._max_bytes, self._quotas)
             started = time.perf_counter()
             try:
-                ended_at = await self._read(batch, receive)
+                ended_at = await self._read(batch, request, receive)
                 await self._answer(batch, ended_at, send, started)
-            except (Gone, Problem):
+            except (Gone, Problem, Unavailable):
                 await batch.abandon()
                 raise
 
-    async def _read(self, batch: LineBatch, receive: Receive) -> int | None:
+    async def _read(self, batch: LineBatch, request: Request, receive: Receive) -> int | None:
         """Submit the lines as they come; the number of the first line not read, None when all were."""
         splitter = Splitter(self._max_bytes)
         size = 0
@@ -59,6 +62,7 @@ class Batches:
                     if message["type"] == "http.disconnect":
                         raise Gone
                     size += len(message.get("body", b""))
+                    batch.client = await request.known_now()  # what it may do can change while its lines come
                     for line in splitter.feed(message.get("body", b"")):
                         if batch.full or size > MAX_BYTES:
                             return line.number

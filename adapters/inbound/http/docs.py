@@ -128,6 +128,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         200: {"description": "The same is on file already; or the verdicts of a batch", "content": on_file | batch},
         422: {"description": "Every fault, at once; nothing was kept", "content": problem},
         409: {"description": "It contradicts what is on file", "content": problem},
+        429: {"description": "You have your quota: send it again after Retry-After", "content": problem},
         503: {"description": "Nothing was accepted; send it again after Retry-After", "content": problem},
     }
     for status in (400, 401, 408, 413, 415, 429, 500):

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -25,15 +26,17 @@ from adapters.inbound.http.problem import (
     unavailable,
 )
 from adapters.inbound.http.shares import Shares
-from adapters.inbound.lines import STATUS, DoorLike
+from adapters.inbound.lines import STATUS, DoorLike, drafts_only
 from adapters.inbound.media_types import DOCUMENTS_AND_BATCHES, NDJSON, dialect
 from gateway.core.admission import Verdict
 from gateway.core.faults import Refused, Severity
+from gateway.core.quotas import Over, Quota
 from gateway.ports import Unavailable
 from gateway.reading import Authenticator, IntakeObserver
-from gateway.runtime.answers import Answer
+from gateway.runtime.answers import Answer, fault_data
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.door_faults import too_large
+from gateway.runtime.door_faults import over_quota, too_large
+from gateway.runtime.quotas import Quotas
 
 PATH: Final = "/v1/declarations"
 BODY_SECONDS: Final = 30.0
@@ -42,6 +45,8 @@ MOST_IN_FLIGHT: Final = 2000
 """Declarations that are read and judged at a time; whoever shows no key is never among them."""
 MOST_OF_ONE: Final = 500
 """Of one client."""
+DRAFTS_AGAIN: Final = b"60"
+"""Seconds: drafts become fewer when they are declared, not by waiting."""
 
 log = structlog.get_logger("adapters.inbound.http")
 
@@ -55,6 +60,8 @@ class Request:
     key: str | None
     reference: str | None
     length: int | None
+    known_now: Callable[[], Awaitable[Client]]
+    """The client as it is known now, while its body is still coming. Raises Problem 401 when its key was revoked."""
 
 
 Batch = Callable[[Request, Receive, Send], Awaitable[None]]
@@ -64,10 +71,17 @@ class Intake:
     """The route. One object per process."""
 
     def __init__(
-        self, door: DoorLike, clients: Authenticator, observer: IntakeObserver, batch: Batch, max_bytes: int
+        self,
+        door: DoorLike,
+        clients: Authenticator,
+        quotas: Quotas,
+        observer: IntakeObserver,
+        batch: Batch,
+        max_bytes: int,
     ) -> None:
         self._door = door
         self._clients = clients
+        self._quotas = quotas
         self._observer = observer
         self._batch = batch
         self._max_bytes = max_bytes
@@ -82,12 +96,15 @@ class Intake:
         body = Body(receive)
         try:
             heads = Heads(scope)
-            client = await authenticated(self._clients, heads.get(b"authorization"))
+            known_now = partial(authenticated, self._clients, heads.get(b"authorization"))
+            client = await known_now()
             known(scope)
             with self._shares.one(client.id):
-                await self._handle(understood(client, heads), body, send)
+                await self._handle(understood(client, known_now, heads), body, send)
         except Problem as problem:
-            await respond_problem(send, problem, PATH, close=not body.done)
+            # Of a flood nothing is read: the server passes over what still comes of one declaration.
+            flood = problem.kind == "too-many" and _short(scope, self._max_bytes)
+            await respond_problem(send, problem, PATH, close=not (body.done or flood))
         except Unavailable as trouble:
             log.warning("intake.unavailable", reason=str(trouble))
             await respond_problem(send, unavailable(), PATH, close=not body.done)
@@ -98,18 +115,36 @@ class Intake:
             await respond_problem(send, internal(), PATH, close=not body.done)
 
     async def _handle(self, request: Request, receive: "Body", send: Send) -> None:
-        if request.media_type == NDJSON:
-            await self._batch(request, receive, send)
-            return
+        client = request.client
+        if over := self._quotas.full(client, Quota.CONNECTIONS):
+            raise too_many(over)
+        with self._quotas.held(client, Quota.CONNECTIONS):
+            if request.media_type == NDJSON:
+                if over := self._quotas.room(client):
+                    self._quotas.refused(client, over)
+                    raise too_many(over)
+                await self._batch(request, receive, send)
+                return
+            if over := self._quotas.enter(client):
+                raise too_many(over)
+            await self._one(request, receive, send)
+
+    async def _one(self, request: Request, receive: "Body", send: Send) -> None:
+        """One declaration, which is counted already, but for its bytes."""
         if request.length is not None and request.length > self._max_bytes:
             raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
         body = await whole_body(receive, self._max_bytes)
         if body is None:
             raise problem_of(Answer.refused([too_large(self._max_bytes)], request.reference))
+        self._quotas.count(request.client, len(body), declarations=0)
         started = time.perf_counter()
-        answer = await self._door.submit(
-            Submission(request.client, request.media_type, body, "http", request.key, request.reference)
-        )
+        try:
+            answer = await self._door.submit(
+                Submission(request.client, request.media_type, body, "http", request.key, request.reference)
+            )
+        except Unavailable:
+            self._quotas.uncount(request.client, len(body))
+            raise
         self._observer.received("http", answer.verdict, time.perf_counter() - started)
         if answer.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             await respond(send, STATUS[answer.verdict], JSON, answer.body)
@@ -119,7 +154,7 @@ class Intake:
         await respond_problem(send, problem, PATH)
 
 
-def understood(client: Client, heads: Heads) -> Request:
+def understood(client: Client, known_now: Callable[[], Awaitable[Client]], heads: Heads) -> Request:
     """The head of a client's request. Raises Problem 400, 415."""
     heads.check()
     heads.check_codings()
@@ -134,6 +169,7 @@ def understood(client: Client, heads: Heads) -> Request:
         key=heads.text(b"idempotency-key"),
         reference=heads.text(b"origin-reference", MAX_REFERENCE),
         length=int(length) if length and length.isdigit() else None,
+        known_now=known_now,
     )
 
 
@@ -179,6 +215,13 @@ async def whole_body(receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
+def too_many(over: Over) -> Problem:
+    """The client has its quota: when to come again."""
+    fault = fault_data(over_quota(over))
+    more = {"code": fault["code"], "remedy": fault["remedy"], "errors": [fault]}
+    return Problem("too-many", fault["message"], more, ((b"retry-after", str(over.seconds).encode()),))
+
+
 def slow() -> Problem:
     """The sender took too long."""
     return Problem("timeout", "The document did not arrive whole in time; nothing was accepted. Send it again.")
@@ -196,6 +239,8 @@ def problem_of(answer: Answer) -> Problem:
     kinds = {fault["code"] for fault in faults}
     if len(faults) == 1 and kinds & {"DOC-TOO-LARGE", "XML-SIZE"}:
         return Problem("too-large", faults[0]["message"], more)
+    if drafts_only(faults):
+        return Problem("too-many", faults[0]["message"], more, ((b"retry-after", DRAFTS_AGAIN),))
     if kinds == {"DOC-MEDIA-TYPE"}:
         return Problem("unsupported-media-type", faults[0]["message"], more)
     grave = sum(fault["severity"] == Severity.REFUSE for fault in faults)
@@ -206,3 +251,10 @@ def problem_of(answer: Answer) -> Problem:
 def codes(answer: Answer) -> list[str]:
     """The codes of a refusal, for the log."""
     return sorted({fault["code"] for fault in answer.content.get("faults", ())})
+
+
+def _short(scope: Scope, most: int) -> bool:
+    """Does the request say that its body is one declaration's at most, and comes whatever the answer is?"""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= most and b"expect" not in headers

@@ -16,9 +16,11 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.inbound.http.credentials import authenticated
+from adapters.inbound.http.intake import too_many
 from adapters.inbound.http.problem import Problem
 from gateway.core.decision import Event, EventKind
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
+from gateway.core.quotas import Quota
 from gateway.ports import Clock, Unavailable
 from gateway.reading import (
     MAX_PAGE,
@@ -36,11 +38,14 @@ from gateway.reading import (
 )
 from gateway.runtime.door import Client
 from gateway.runtime.ids import new_id
+from gateway.runtime.quotas import Quotas
 from gateway.runtime.turn import NotHandled
 
 Command = Callable[[Incoming], Awaitable[Sequence[Event]]]
 """Runs one message through a turn and returns what it caused. Raises Unavailable."""
 
+HELD: Final = "origin.held"
+"""Where a request's scope keeps what is given back when it is answered: a `contextlib.ExitStack`."""
 EVENTS: Final = "/v1/events"
 BEARER: Final = HTTPBearer(auto_error=False, description="The key that `origin client add` printed.")
 PARTS: Final = {"original": (Part.ORIGINAL,), "copy": (Part.COPY,), "both": (Part.ORIGINAL, Part.COPY)}
@@ -91,16 +96,34 @@ class Reads:
     """The router and what it needs."""
 
     def __init__(
-        self, clients: Authenticator, reader: Reader, feed: StatusFeed, command: Command, clock: Clock
+        self,
+        clients: Authenticator,
+        quotas: Quotas,
+        reader: Reader,
+        feed: StatusFeed,
+        command: Command,
+        clock: Clock,
     ) -> None:
         self._clients = clients
+        self._quotas = quotas
         self._reader = reader
         self._feed = feed
         self._command = command
         self._clock = clock
 
     async def caller(self, request: Request) -> Client:
-        """Who asks. Raises Problem 401."""
+        """Who asks; one more of its requests until this one is answered. Raises Problem 401, 429."""
+        client = await self._known(request)
+        self.hold(request, client, Quota.CONNECTIONS)
+        return client
+
+    def hold(self, request: Request, client: Client, quota: Quota) -> None:
+        """One more of them until this request is answered. Raises Problem 429."""
+        if over := self._quotas.full(client, quota):
+            raise too_many(over)
+        request.scope[HELD].enter_context(self._quotas.held(client, quota))
+
+    async def _known(self, request: Request) -> Client:
         return await authenticated(self._clients, request.headers.get("authorization", "").encode("latin-1"))
 
     async def watched(self, request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -108,7 +131,7 @@ class Reads:
         async with contextlib.aclosing(pieces) as open_pieces:  # type: ignore[type-var]
             async for piece in open_pieces:
                 try:
-                    await self.caller(request)
+                    await self._known(request)
                 except Problem:
                     return
                 except Unavailable:
@@ -260,6 +283,7 @@ def router(parts: Reads) -> APIRouter:
             str | None, Query(max_length=200, description="like Last-Event-ID; `0`: from the first that is kept")
         ] = None,
     ) -> StreamingResponse:
+        parts.hold(request, client, Quota.STREAMS)
         try:
             pieces = parts._feed.subscribe(client.enterprise, last_event_id or since)
         except BadCursor:
