@@ -225,7 +225,7 @@ class Gateway:
             limits = operator_files.limits(settings)
             clients = Clients(pool, limits)
             table = PostgresQuotas(pool, limits)
-            feed = StatusStream(pool)
+            feed = StatusStream(pool, keyfile.read(settings.master_key_path))
             intake = IntakeMetrics(registry)
             quotas = Quotas(clock, table, uuid4(), intake.over)
             leaves = Leaves(pool)
