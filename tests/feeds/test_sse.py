@@ -50,8 +50,10 @@ def test_cursors_of_earlier_versions_are_read() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1.2", "a.b.c.d.e.f.g.H", "-1.0.0.0.0.0.0.0", "0.0.0.0.0.0.0." + "z" * 13]
-    + ["\x00", "证书", "\ud800", "A" * 96, "=" * 96, "A" * 199],
+    [
+        *("", "1", "1.2", "a.b.c.d.e.f.g.H", "-1.0.0.0.0.0.0.0", "0.0.0.0.0.0.0." + "z" * 13),
+        *("\x00", "证书", "\ud800", "A" * 96, "=" * 96, "A" * 199),
+    ],
 )
 def test_no_cursor_of_ours(text: str) -> None:
     with pytest.raises(BadCursor):
