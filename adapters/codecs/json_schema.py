@@ -54,8 +54,8 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": IDENTIFIER,
         "title": "Declaration for a certificate of origin (原产地证书申报)",
-        "description": "Texts that are empty or blank, and null, count as absent. A line break is \\n. Amounts and quantities "
-        "are texts.",
+        "description": "Texts that are empty or blank, and null, count as absent. A line break is \\n. "
+        "Amounts and quantities are texts.",
         "type": "object",
         "properties": properties,
         "required": _required(Declaration),

@@ -22,9 +22,9 @@ from gateway.runtime.door import Client, Submission
 from tests.cli.test_cli import origin
 from tests.inbound import parts
 from tests.inbound.bus_parts import Post, codes
+from tests.inbound.folder_parts import Folder
 from tests.inbound.gateway import running
 from tests.inbound.parts import CLIENT, KEY, FakeDoor, application, client_of
-from tests.inbound.test_folder import Folder
 from tests.runtime.house import ENTERPRISE, JSON, document
 
 URL = "/v1/declarations"

@@ -75,7 +75,7 @@ async def send(house: House, way: Way, body: bytes, key: str) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=house.serve.url, trust_env=False, timeout=30) as http:
         response = await http.post("/v1/declarations", content=body, headers=headers)
         for _ in range(100):
-            if response.status_code != 503:
+            if response.status_code not in (429, 503):
                 break
             await asyncio.sleep(0.1)  # only some batches are read at once
             response = await http.post("/v1/declarations", content=body, headers=headers)
