@@ -1,7 +1,7 @@
 """The OpenAPI document says what the gateway does: schemathesis calls every route as client, operator and nobody.
 
-It takes a minute or two, so `.ci/run` has it and `make test` does not. What values do to each single place of a route is
-`test_odd_values.py`, which `make test` has.
+It takes a minute or two, so `.ci/run` has it and `make test` does not. What odd values do in each single place of a
+route is `test_odd_values.py`, which `make test` has.
 """
 
 import asyncio
