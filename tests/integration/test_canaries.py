@@ -320,15 +320,13 @@ async def test_what_belongs_to_one_reaches_no_other_and_nobodys_is_told(house: H
     assert [row for row in rows if len(marks_of(row[1])) > 1] == []
     assert [name for name, text in files.items() if len(marks_of(text)) > 1] == []
     for account in house.accounts:
-        letter = {house.letter(account)}
-        mine = [
-            text for name, text in rows if name.endswith((f"{SUBMITTED}.{account.name}", f"{ANSWERED}.{account.name}"))
-        ]
-        assert len(mine) == 2
-        assert all(marks_of(text) == letter for text in mine)
+        own = {house.letter(account)}
+        topics = {f"log {family}.{account.name}" for family in (SUBMITTED, ANSWERED)}
+        mine = [text for name, text in rows if name in topics]
+        assert [marks_of(text) for text in mine] == [own, own]
         folder = [text for name, text in files.items() if f"/folders/{account.name}/" in name]
         assert folder
-        assert all(marks_of(text) <= letter for text in folder)
+        assert all(marks_of(text) <= own for text in folder)
     papers = [marks_of(text) for name, text in files.items() if name.endswith(".pdf")]
     assert len(papers) == 24
     assert all(len(found) == 1 for found in papers)
