@@ -48,10 +48,10 @@ from gateway.number_pace import watch_paces
 from gateway.operations import Refusal
 from gateway.ports import Bus, Dialect, Unavailable
 from gateway.probes import Probes
-from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import Opener
 from gateway.runtime.door import Door
+from gateway.runtime.kept import Keeper
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import PrintRoom
 from gateway.runtime.relay import Relay
@@ -215,13 +215,11 @@ class Gateway:
             from adapters.store.quotas import PostgresQuotas
             from adapters.store.views import Views
             from gateway.desk import Desk
+            from gateway.examiner import ExaminerProcess, new_examiner
             from gateway.runtime.quotas import Quotas
-            from renderers import fonts
-            from renderers.printable import PrintableChecks
 
-            most, failed = settings.max_bytes, metrics.failed
-            checks = PrintableChecks(ProfileChecks())
-            door = Door(store, dialects, checks, codec, clock, fonts.missing, most, failed=failed)
+            most, beside, keep = settings.max_bytes, ExaminerProcess(settings.max_bytes), Keeper(dead, clock, metrics)
+            door = Door(store, new_examiner(most), codec, clock, keep, beside=beside, failed=metrics.failed)
             limits = operator_files.limits(settings)
             clients = Clients(pool, limits)
             table = PostgresQuotas(pool, limits)
@@ -230,7 +228,8 @@ class Gateway:
             quotas = Quotas(clock, table, uuid4(), intake.over)
             leaves = Leaves(pool)
             doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
-            desk = Desk(clients, leaves, table, vault, store, turn, clock, doctor, dead, carrier, inlet, self.stop)
+            rows = (clients, leaves, table, vault, store)
+            desk = Desk(door, *rows, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, quotas, dead, clock, intake, metrics, there)
             deps = Deps(
@@ -249,7 +248,13 @@ class Gateway:
                 max_bytes=settings.max_bytes,
             )
             self._listen(create_app(deps))
-            for name, run in (("door", door.run), ("quotas", quotas.run), ("feed", feed.run), ("bus", on_bus.run)):
+            for name, run in (
+                ("examiner", beside.run),
+                ("door", door.run),
+                ("quotas", quotas.run),
+                ("feed", feed.run),
+                ("bus", on_bus.run),
+            ):
                 self._jobs.add(name, run)
             if settings.folder_root:
                 folders = HotFolders(

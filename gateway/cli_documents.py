@@ -13,7 +13,7 @@ from gateway.cli_common import FAULTY, JsonOption, dump, example, hint, read_byt
 if TYPE_CHECKING:
     from gateway.core.faults import Fault
     from gateway.ports import Dialect
-    from gateway.runtime.door import Door
+    from gateway.runtime.examining import Examiner
 
 Files = Annotated[list[Path], typer.Argument(help="Declarations, XML or JSON.", show_default=False)]
 XML, JSON = "application/xml", "application/json"
@@ -37,8 +37,10 @@ class Checked:
 
 def check(files: Files, as_json: JsonOption = False) -> None:
     """Every fault of a declaration, as the gateway would name them. Exit 0: none; 1: some."""
-    door, dialects = _door()
-    results = [_check(file, door, dialects) for file in files]
+    from gateway.examiner import new_examiner
+
+    examiner, dialects = new_examiner(), _dialects()
+    results = [_check(file, examiner, dialects) for file in files]
     if as_json:
         dump([_data(result) for result in results])
     else:
@@ -104,19 +106,7 @@ def _dialects() -> "dict[str, Dialect]":
     return {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
 
 
-def _door() -> "tuple[Door, dict[str, Dialect]]":
-    """The gateway's own door, without the database behind it."""
-    from gateway.runtime.catalog import ProfileChecks
-    from gateway.runtime.door import Door
-    from renderers import fonts
-    from renderers.printable import PrintableChecks
-
-    dialects = _dialects()
-    nothing: Any = None
-    return Door(nothing, dialects, PrintableChecks(ProfileChecks()), nothing, nothing, fonts.missing), dialects
-
-
-def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:
+def _check(file: Path, examiner: "Examiner", dialects: "dict[str, Dialect]") -> Checked:
     from gateway.core.faults import Refused, Severity
     from gateway.runtime.door import Client, Submission
 
@@ -126,7 +116,7 @@ def _check(file: Path, door: "Door", dialects: "dict[str, Dialect]") -> Checked:
         # Whose declaration it is, only a gateway can judge: here everybody declares in the right names.
         declared = dialects[kind].read(content).declaration
         owner = Client("check", declared.applicant_code, exporters=frozenset({declared.exporter_code}))
-        examined = door.examine(Submission(owner, kind, content, "check"))
+        examined = examiner.examine(Submission(owner, kind, content, "check"))
     except Refused as refusal:
         grave = [fault for fault in refusal.faults if fault.severity is Severity.REFUSE]
         return Checked(file, grave, [fault for fault in refusal.faults if fault.severity is Severity.WARN])

@@ -244,6 +244,10 @@ class Dialect(Protocol):
         """Raises `gateway.core.faults.Refused` with every fault of form at once (never of business)."""
         ...
 
+    def read_plainly(self, raw: bytes) -> Reading | None:
+        """The same for a document in the plainest form, which costs little; None: it has to be looked at closely."""
+        ...
+
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document of a declaration, or of its canonical data, valid against its schema. Raises Refused for a text
         the dialect can't carry."""

@@ -13,7 +13,7 @@ from gateway.core.faults import Fault, Severity
 from gateway.core.messages import Part
 from gateway.ports import Reading
 from gateway.runtime import door_faults
-from gateway.runtime.door import Checks
+from gateway.runtime.examining import Checks
 from renderers.bindings import IssueData
 from renderers.compose import compose
 from renderers.forms import Form, forms

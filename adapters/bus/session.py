@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from adapters.postgres.errors import is_passing
+from adapters.postgres.errors import unavailable
 from gateway.ports import Unavailable
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,10 @@ class Session:
         pause = 0.05
         while True:
             try:
-                await self._live()
+                with unavailable("session"):
+                    await self._live()
             except Exception as error:
-                if not is_passing(error) and not isinstance(error, Unavailable):
+                if not isinstance(error, Unavailable):
                     log.exception("bus.session_failed")
                 pause = min(pause * 2, 1.0) if self._key is None else 0.05
             finally:

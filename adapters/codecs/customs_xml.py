@@ -47,9 +47,9 @@ class CustomsXml:
 
     def read(self, raw: bytes) -> Reading:
         """Raises Refused with every fault of form at once."""
-        return self._read_plainly(raw) or self.read_closely(raw)
+        return self.read_plainly(raw) or self.read_closely(raw)
 
-    def _read_plainly(self, raw: bytes) -> Reading | None:
+    def read_plainly(self, raw: bytes) -> Reading | None:
         """A document in the plainest form, without a tree; None: it has to be looked at closely."""
         if len(raw) > MAX_BYTES:
             return None

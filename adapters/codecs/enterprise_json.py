@@ -48,15 +48,19 @@ class EnterpriseJson:
         raw = raw.removeprefix(_BOM)
         content = _load(raw)
         lines = Lines(raw)
-        locate = partial(_locate, lines)
-        reference = content.get("reference")
-        found = plain(content) if _is_plain_reference(reference) else None
-        if found is not None:
-            fields, names = found
-            if _names_once(raw, names):
-                return Reading(fields, reference or None, locate)
+        if (found := _plainly(raw, content, lines)) is not None:
+            return found
         _check_names(content, raw, lines)
-        return self.read_closely(content, locate)
+        return self.read_closely(content, partial(_locate, lines))
+
+    def read_plainly(self, raw: bytes) -> Reading | None:
+        """An object without a fault; None: it has to be looked at closely."""
+        raw = raw.removeprefix(_BOM)
+        try:
+            content = _load(raw)
+        except Refused:
+            return None
+        return _plainly(raw, content, Lines(raw))
 
     def read_closely(self, content: Mapping[str, Any], locate: Locate) -> Reading:
         """What is not plain, or not valid: every fault, or the same fields after all. Raises Refused."""
@@ -110,6 +114,14 @@ def pointer(place: Place) -> str:
 
 def _locate(lines: Lines, place: Place) -> tuple[str, int | None]:
     return pointer(place), lines.of(place)
+
+
+def _plainly(raw: bytes, content: Mapping[str, Any], lines: Lines) -> Reading | None:
+    reference = content.get("reference")
+    found = plain(content) if _is_plain_reference(reference) else None
+    if found is None or not _names_once(raw, found[1]):
+        return None
+    return Reading(found[0], reference or None, partial(_locate, lines))
 
 
 def _load(raw: bytes) -> dict[str, Any]:

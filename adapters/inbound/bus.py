@@ -15,28 +15,28 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-import orjson
 import structlog
 
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED, Heads, answer_id, client_of, our_mistake, submission
+from adapters.inbound.bus_reading import ANSWERED, Heads, answer_id, client_of, submission
 from adapters.inbound.lines import DoorLike
 from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
 from gateway.core.faults import Refused
 from gateway.ports import Bus, Clock, Message, Record, Unavailable, UnknownTopic, Unreadable
 from gateway.reading import IntakeObserver
-from gateway.runtime.answers import Answer, fault_data
+from gateway.runtime.answers import Answer
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import DeadLetters, letter, storable_text
 from gateway.runtime.door import Client
 from gateway.runtime.following import follow
+from gateway.runtime.kept import GROUP, SUBMITTED, broken_door
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
+from gateway.runtime.pauses import Pauses
 from gateway.runtime.quotas import Quotas
 from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import DeadLetter
 
-GROUP: Final = "intake"
 BATCH: Final = 200
 """Records submitted together: as many as the door commits at once."""
 DEPTH: Final = 2
@@ -50,8 +50,6 @@ ECHOED: Final = (
     ("traceparent", "traceparent"),
 )
 """Headers of an answer, and those of the record that they repeat."""
-INTERNAL: Final = "internal"
-"""The status of a document that broke us; the others are the door's verdicts."""
 
 Entered: TypeAlias = asyncio.Future[Answer] | Answer | Exception
 """Submitted; or the answer already, or our bug."""
@@ -144,9 +142,10 @@ class BusIntake:
         started = time.perf_counter()
         heads = [Heads(record) for record in records]
         with contextlib.ExitStack() as come_again:
-            entered = [
-                self._enter(r, named, clients[r.topic], come_again) for r, named in zip(records, heads, strict=True)
-            ]
+            entered, pauses = [], Pauses()
+            for record, named in zip(records, heads, strict=True):
+                entered.append(self._enter(record, named, clients[record.topic], come_again))
+                await pauses.between()
             mine = [one for one in entered if isinstance(one, asyncio.Future)]
             self._entered += mine
             place.release()
@@ -190,7 +189,7 @@ class BusIntake:
             answer = entered if isinstance(entered, Answer) else entered.result()
         except Unavailable:
             raise
-        except Exception as error:
+        except Exception as error:  # the envelope broke us: the door never saw the document
             return self._broke(record, heads, error, now)
         message = _message(record, heads, answer.verdict.value, answer.body, now)
         return Reply(record, message, verdict=answer.verdict)
@@ -198,11 +197,9 @@ class BusIntake:
     def _broke(self, record: Record, heads: Heads, error: Exception, now: datetime) -> Reply:
         """Our bug: the client is told, and the record kept, so that it can be sent again when that is mended."""
         log.error("bus.broke", client=client_of(record.topic), exc_info=error)
-        reference = heads.echo("origin-reference")
-        faults = [fault_data(our_mistake())]
-        body = orjson.dumps({"status": INTERNAL, "reference": reference, "faults": faults})
-        trouble = Unreadable("GATEWAY-BROKE", f"{type(error).__name__} at the door: our mistake")
-        return Reply(record, _message(record, heads, INTERNAL, body, now), self._letter(record, trouble))
+        kept = self._letter(record, broken_door(error))
+        answer = Answer.internal(kept.id, heads.echo("origin-reference"))
+        return Reply(record, _message(record, heads, answer.verdict.value, answer.body, now), kept)
 
     # ------------------------------------------------------------ out
 

@@ -8,8 +8,8 @@ from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.ids import id_of
+from gateway.runtime.kept import SUBMITTED
 
-SUBMITTED: Final = "origin.intake.submitted.v1"
 ANSWERED: Final = "origin.intake.answered.v1"
 """One pair of topics a client, by its id: `<topic>.<client>`."""
 
@@ -66,7 +66,7 @@ def submission(record: Record, heads: Heads, client: Client | None) -> Submissio
     ]
     if faults:
         raise Refused(faults)
-    return Submission(client, media_type, record.body, "bus", _key(heads), heads.echo("origin-reference"))
+    return Submission(client, media_type, record.body, "bus", _key(heads), heads.echo("origin-reference"), record)
 
 
 def _key(heads: Heads) -> str | None:
@@ -94,15 +94,5 @@ def bad_header(name: str) -> Fault:
         path=name,
         message=f"The header must be 1 to {MAX_TEXT} printable characters in UTF-8.",
         remedy="Shorten it, or leave it out.",
-        source="ours",
-    )
-
-
-def our_mistake() -> Fault:
-    """The door broke on this document."""
-    return Fault(
-        code="GATEWAY-BROKE",
-        message="This is our mistake; the declaration was not accepted, and is kept for the operator to send again.",
-        remedy="Wait for another answer, or ask the operator (origin dlt list).",
         source="ours",
     )

@@ -36,13 +36,13 @@ from adapters.inbound.lines import (
     not_read_line,
     verdict_line,
 )
-from gateway.core.admission import Verdict
 from gateway.core.faults import Fault
 from gateway.ports import Unavailable
 from gateway.reading import IntakeObserver
-from gateway.runtime.answers import Answer
+from gateway.runtime.answers import ON_FILE, Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import too_large
+from gateway.runtime.pauses import Pauses
 from gateway.runtime.quotas import Quotas
 
 POLL: Final = 0.2
@@ -55,7 +55,6 @@ REST: Final = 5.0
 """Seconds until a client's folder that could not be worked is looked at again."""
 STUCK_SECONDS: Final = 60.0
 """When a file that broke us is tried again."""
-ON_FILE: Final = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 MEDIA_TYPES: Final = {".xml": "application/xml", ".json": "application/json"}
 CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a client's id looks like; a folder of any other name is nobody's."""
@@ -248,11 +247,13 @@ class HotFolders:
         batch = LineBatch(self._door, Sender(client, "folder"), self._max_bytes)
         splitter = Splitter(self._max_bytes)
         ended_at = None
+        pauses = Pauses()
         for line in (*splitter.feed(content), *splitter.end()):
             if batch.full:
                 ended_at = line.number
                 break
             batch.add(line)
+            await pauses.between()
         verdicts: list[bytes] = []
         good = ended_at is None
         async for number, answer in batch.answers():

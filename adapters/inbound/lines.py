@@ -25,6 +25,7 @@ STATUS: Final = {
     Verdict.CONFLICT: 409,
     Verdict.REFUSED: 422,
     Verdict.LATER: 429,
+    Verdict.INTERNAL: 500,
 }
 LINE_TYPE: Final = "application/json"
 

@@ -1,5 +1,6 @@
 """Which of PostgreSQL's errors mean "not now": they become `Unavailable`, the others stay what they are."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 
@@ -36,10 +37,24 @@ def is_passing(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def unavailable(what: str) -> Iterator[None]:
-    """Turns errors that pass into `Unavailable`; the message names `what` and the SQLSTATE, no values."""
+    """Turns errors that pass into `Unavailable`; the message names `what` and the SQLSTATE, no values.
+
+    A task that is told to end while its connection breaks gets the connection's error from asyncpg, whose ROLLBACK
+    failed, instead of its end. It would take that for a neighbour that is away, and go on for ever.
+    """
     try:
         yield
     except Exception as error:
+        if _is_to_end():
+            raise asyncio.CancelledError from error
         if is_passing(error):
             raise Unavailable(f"{what}: {getattr(error, 'sqlstate', None) or type(error).__name__}") from error
         raise
+
+
+def _is_to_end() -> bool:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0

@@ -19,6 +19,8 @@ class Verdict(StrEnum):
     """Faults; nothing was kept."""
     CONFLICT = "conflict"
     """Other bytes under the same idempotency key, or other content under a number that can't be corrected now."""
+    INTERNAL = "internal"
+    """It broke us: nothing was accepted, and the document is kept for the operator."""
     LATER = "later"
     """The client has its quota: nothing was looked at or kept, the same may be sent again in a while."""
 

@@ -10,7 +10,10 @@ import orjson
 from gateway.core.admission import Known, Verdict
 from gateway.core.faults import Fault, in_order
 from gateway.core.quotas import Over
-from gateway.runtime.door_faults import over_quota
+from gateway.runtime.door_faults import our_mistake, over_quota
+
+ON_FILE = (Verdict.ACCEPTED, Verdict.DUPLICATE)
+"""The declaration is there."""
 
 
 class Answer(NamedTuple):
@@ -73,6 +76,17 @@ class Answer(NamedTuple):
     def conflict(cls, fault: Fault, certificate_id: UUID | None, reference: str | None) -> "Answer":
         """It contradicts what is on file."""
         return cls(Verdict.CONFLICT, _faulty(Verdict.CONFLICT, [fault], reference, certificate_id))
+
+    @classmethod
+    def internal(cls, kept: UUID, reference: str | None) -> "Answer":
+        """It broke us, and is kept as the dead letter `kept`."""
+        content = {
+            "status": Verdict.INTERNAL.value,
+            "reference": reference,
+            "kept": str(kept),
+            "faults": [fault_data(our_mistake(kept))],
+        }
+        return cls(Verdict.INTERNAL, orjson.dumps(content))
 
     @classmethod
     def later(cls, found: Over, reference: str | None) -> "Answer":

@@ -1,82 +1,89 @@
 """The one door: every way in calls `Door.submit`. Bytes in, an answer out; what is accepted is durable.
 
-Examining a document is CPU work and touches nothing; requests that arrive together are then committed together: those
-that are plainly new in one step (`runtime.opening`), all others in one transaction that reads what is on file, judges
-(`runtime.judgement`), draws numbers last and appends to the log.
+Examining a document is CPU work and touches nothing (`runtime.examining`); what may cost much of it is done beside the
+event loop. Those that arrive together are then committed together, clients in turn: those that are plainly new in one
+step (`runtime.opening`), all others in one transaction that reads what is on file, judges (`runtime.judgement`), draws
+numbers last and appends to the log. Of one client nothing overtakes what stands before it. Whatever breaks us, the
+answer says so, and the document is kept.
 """
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping, Set
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
 
-from gateway.core.declaration import texts
-from gateway.core.faults import MAX_FAULTS, Fault, Refused, Severity, in_order
-from gateway.ports import Clock, Dialect, MessageCodec, Reading, Unavailable
-from gateway.runtime import door_faults, ownership
+from gateway.core.faults import Refused
+from gateway.ports import Clock, MessageCodec, Unavailable
+from gateway.runtime.allowance import Allowance
 from gateway.runtime.answers import Answer
+from gateway.runtime.examining import Examiner
+from gateway.runtime.fair import FairQueue
 from gateway.runtime.judgement import Judgement
 from gateway.runtime.opening import common, opened
-from gateway.runtime.quotas import draft_faults
 from gateway.runtime.submission import Client as Client
-from gateway.runtime.submission import Examined, Rejected, content
+from gateway.runtime.submission import Examined, Rejected
 from gateway.runtime.submission import Submission as Submission
 from gateway.storage import Collision, Store
 
-MAX_BYTES = 1 << 20
-"""Largest document, bytes: 1 MiB."""
 MAX_BATCH = 200
 TRIES = 5
-_ESCAPED = re.compile(rb"\\[^n]")
-"""What canonical JSON escapes, but line breaks."""
 
 
-class Checks(Protocol):
-    """Judges a reading by the profile of its certificate type."""
+class Beside(Protocol):
+    """Examines a document where it holds up nobody."""
 
-    def faults(self, reading: Reading) -> list[Fault]:
-        """Every rule that is broken, with the path and line in the sender's document."""
+    async def examine(self, submission: Submission) -> Examined:
+        """Raises Refused with every fault; anything else is our bug."""
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
-    examined: Examined
+    submission: Submission
+    examined: Examined | None = None
+    """None: it is being examined beside."""
     answer: asyncio.Future[Answer] = field(default_factory=asyncio.Future)
+
+    @property
+    def is_ready(self) -> bool:
+        """It can be committed, or has its answer."""
+        return self.examined is not None or self.answer.done()
 
 
 Write: TypeAlias = Callable[[list[Examined]], Awaitable[list[Answer]]]
 Failed: TypeAlias = Callable[[str, Exception], None]
+Keep: TypeAlias = Callable[[Submission, Exception], Awaitable[UUID]]
+"""Keeps a document that broke us, with its bytes; the id it is kept under. Raises Unavailable."""
 
 
 class Door:
-    """Examines documents and commits them in batches. Start `run` as a task; `submit` from anywhere in the loop."""
+    """Has documents examined and commits them in batches. Start `run` as a task; `submit` from anywhere in the loop."""
 
     def __init__(
         self,
         store: Store,
-        dialects: Mapping[str, Dialect],
-        checks: Checks,
+        examiner: Examiner,
         codec: MessageCodec,
         clock: Clock,
-        unprintable: Callable[[str], Set[str]],
-        max_bytes: int = MAX_BYTES,
+        keep: Keep,
         *,
+        beside: Beside | None = None,
         failed: Failed = lambda channel, error: None,
     ) -> None:
-        """`failed` is told of each document that gets no verdict: its channel, and why."""
+        """`beside` None: the loop examines everything. `failed` is told of each document that gets no verdict: its
+        channel, and why."""
         self._store = store
-        self._dialects = dialects
-        self._checks = checks
+        self._examiner = examiner
         self._codec = codec
         self._clock = clock
-        self._unprintable = unprintable
-        self._plain = bytes(code for code in range(0x20, 0x7F) if not unprintable(chr(code)))
-        self._max_bytes = max_bytes
+        self._keep = keep
+        self._beside = beside
         self._failed = failed
-        self._waiting: list[_Waiting] = []
+        self._allowance = Allowance()
+        self._waiting = FairQueue[_Waiting]()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
         self._closed = False
 
@@ -87,47 +94,70 @@ class Door:
 
     def enter(self, submission: Submission) -> "Answer | asyncio.Future[Answer]":
         """The same for one who has many: a refusal at once, or the answer to come. Raises Unavailable."""
+        waiting = _Waiting(submission)
         try:
-            examined = self.examine(submission)
-            if self._closed:
-                raise Unavailable("the door is closed")
-        except Rejected as refusal:
-            return Answer.refused(refusal.faults, refusal.reference)
+            waiting.examined = self._at_once(submission)
         except Refused as refusal:
-            return Answer.refused(refusal.faults, submission.reference)
+            return _refused(submission, refusal)
         except Exception as error:
-            self._failed(submission.channel, error)
-            raise
-        waiting = _Waiting(examined)
-        self._waiting.append(waiting)
-        self._arrived.set()
+            self._start(self._broke(waiting, error))
+            return waiting.answer
+        if self._closed:
+            trouble = Unavailable("the door is closed")
+            self._failed(submission.channel, trouble)
+            raise trouble
+        self._waiting.add(submission.client.id, waiting)
+        if waiting.examined is None and self._beside is not None:
+            task = self._start(self._examine(waiting, self._beside))
+            waiting.answer.add_done_callback(lambda _: task.cancel())  # who hung up wants nothing examined
+        else:
+            self._arrived.set()
         return waiting.answer
 
-    def examine(self, submission: Submission) -> Examined:
-        """Everything that can be said of a document without the database. Raises Refused with every fault."""
-        if len(submission.body) > self._max_bytes:
-            raise Refused([door_faults.too_large(self._max_bytes)])
-        dialect = self._dialects.get(submission.media_type)
-        if dialect is None:
-            raise Refused([door_faults.unknown_media_type(tuple(self._dialects))])
-        reading = dialect.read(submission.body)
-        packed = content(reading.fields)
-        faults = [*reading.warnings, *self._text_faults(reading, packed), *self._checks.faults(reading)]
-        faults += ownership.faults(reading, submission.client)
-        faults += draft_faults(reading, submission.client)
-        reference = reading.reference or submission.reference
-        if faults and any(fault.severity is Severity.REFUSE for fault in faults):
-            raise Rejected(faults, reference)
-        return Examined.of(submission, reading.fields, packed, reference, in_order(faults) if faults else ())
+    def _at_once(self, submission: Submission) -> Examined | None:
+        """What the loop itself can say; None: it is examined beside. Raises Refused."""
+        if self._beside is None:
+            return self._examiner.examine(submission)
+        client, started = submission.client.id, time.perf_counter()
+        if not self._allowance.left(client, started):
+            return None
+        try:
+            return self._examiner.at_once(submission)
+        finally:
+            ended = time.perf_counter()
+            self._allowance.spend(client, ended - started, ended)
 
-    def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
-        """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        # Canonical JSON escapes every control, and nothing beyond ASCII.
-        plain = b"\\" not in packed or _ESCAPED.search(packed) is None
-        if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
-            return []
-        found = ((place, missing) for place, text in texts(reading.fields) if (missing := self._unprintable(text)))
-        return [door_faults.no_glyph(*reading.locate(place), missing) for place, missing in islice(found, MAX_FAULTS)]
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _examine(self, waiting: _Waiting, beside: Beside) -> None:
+        try:
+            waiting.examined = await beside.examine(waiting.submission)
+        except Refused as refusal:
+            _give(waiting, _refused(waiting.submission, refusal))
+        except Exception as error:
+            await self._broke(waiting, error)
+        self._arrived.set()
+
+    async def _broke(self, waiting: _Waiting, error: Exception) -> None:
+        """Our bug: the document is kept for the operator, and its sender told so."""
+        if isinstance(error, Unavailable):
+            self._fail([waiting], error)
+            return
+        self._failed(waiting.submission.channel, error)
+        try:
+            kept = await self._keep(waiting.submission, error)
+        except asyncio.CancelledError:
+            self._fail([waiting], Unavailable("the door is closing"))
+            raise
+        except Exception as trouble:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(trouble)
+        else:
+            _give(waiting, Answer.internal(kept, waiting.submission.reference))
 
     async def run(self) -> None:
         """Commit what is waiting, batch after batch, until cancelled; then nothing waits any more."""
@@ -135,19 +165,21 @@ class Door:
         batch: list[_Waiting] = []
         try:
             while True:
-                await self._arrived.wait()
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                if not self._waiting:
+                batch = self._waiting.take(MAX_BATCH, lambda waiting: waiting.is_ready)
+                if batch:
+                    await self._answer([waiting for waiting in batch if not waiting.answer.done()])
+                else:
                     self._arrived.clear()
-                await self._answer(batch)
+                    await self._arrived.wait()
         finally:
             self._closed = True
-            left, self._waiting = [*batch, *self._waiting], []
-            self._fail(left, Unavailable("the door is closing"))
+            for task in self._tasks:
+                task.cancel()
+            self._fail([*batch, *self._waiting.clear()], Unavailable("the door is closing"))
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         """Those that are plainly new in one step; then the others, and who of the first turned out to be special."""
-        plain = common([waiting.examined for waiting in batch])
+        plain = common(_examined(batch))
         await self._commit([waiting for waiting, new in zip(batch, plain, strict=True) if new], self._opened)
         await self._commit([waiting for waiting in batch if not waiting.answer.done()], self._judged)
 
@@ -156,28 +188,26 @@ class Door:
         if not batch:
             return
         try:
-            answers = await write([waiting.examined for waiting in batch])
+            answers = await write(_examined(batch))
         except Unavailable as trouble:
             # Who came later is not judged first: a correction would overtake what it corrects.
-            later, self._waiting = self._waiting, []
-            self._fail([*batch, *later], trouble)
+            self._fail([*batch, *self._waiting.clear()], trouble)
         except Exception as error:
             if len(batch) == 1:
-                self._fail(batch, error)
+                await self._broke(batch[0], error)
                 return
             middle = len(batch) // 2
             await self._commit(batch[:middle], write)
             await self._commit(batch[middle:], write)
         else:
             for waiting, answer in zip(batch, answers, strict=False):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+                _give(waiting, answer)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
-                self._failed(waiting.examined.submission.channel, error)
+                self._failed(waiting.submission.channel, error)
 
     async def _opened(self, batch: list[Examined]) -> list[Answer]:
         """The short way; no answers when it is not for this batch, or its outcome is unknown."""
@@ -196,3 +226,17 @@ class Door:
             except Collision:
                 await asyncio.sleep(0.005 * attempt)
         raise Unavailable("the database kept colliding")
+
+
+def _examined(batch: list[_Waiting]) -> list[Examined]:
+    return [waiting.examined for waiting in batch if waiting.examined is not None]
+
+
+def _refused(submission: Submission, refusal: Refused) -> Answer:
+    reference = refusal.reference if isinstance(refusal, Rejected) else submission.reference
+    return Answer.refused(refusal.faults, reference)
+
+
+def _give(waiting: _Waiting, answer: Answer) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(answer)

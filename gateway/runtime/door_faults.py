@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from types import MappingProxyType
+from uuid import UUID
 
 from gateway.core.faults import Fault, Severity
 from gateway.core.numbers import Series
@@ -14,6 +15,17 @@ def too_large(limit: int) -> Fault:
         code="DOC-TOO-LARGE",
         message=f"The document is larger than {limit} bytes.",
         remedy="Split the goods over several declarations, or ask the operator to raise ORIGIN_MAX_BYTES.",
+        source="ours",
+    )
+
+
+def our_mistake(kept: UUID) -> Fault:
+    """The document broke the gateway; `kept` names its dead letter."""
+    return Fault(
+        code="GATEWAY-BROKE",
+        message="This is our mistake: the declaration was not accepted, and is kept for the operator.",
+        remedy="Do not send the same again: it would break again. Ask the operator to send it on when the mistake is "
+        f"mended: origin dlt replay {kept}.",
         source="ours",
     )
 

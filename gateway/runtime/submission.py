@@ -10,6 +10,7 @@ import orjson
 from gateway.core.faults import Fault, Refused
 from gateway.core.numbers import well_formed
 from gateway.core.quotas import NO_LIMITS, Limits
+from gateway.ports import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Submission(NamedTuple):
     """Idempotency key; where the way in has none, a hash serves."""
     reference: str | None = None
     """The ERP's own reference; the document's own, where it has one, goes first."""
+    record: Record | None = None
+    """What it came in, by the bus: kept whole should it break us."""
 
 
 class Rejected(Refused):

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from ops.bench import backlog, commits, intake, journey, kafka, paper, rescue, turning, verdict
+from ops.bench import backlog, commits, flood, intake, journey, kafka, paper, rescue, turning, verdict
 from ops.bench.figures import Figure, Progress, show, write
 from ops.bench.ground import FOLDER, Ground, ground
 
@@ -17,6 +17,7 @@ PARTS: dict[str, Measure] = {
     "backlog": backlog.measure,
     "commits": commits.measure,
     "intake": intake.measure,
+    "flood": flood.measure,
     "kafka": kafka.measure,
     "journey": journey.measure,
     "journey-kafka": journey.over_kafka,

@@ -19,7 +19,6 @@ import asyncpg
 import orjson
 
 from adapters.bus.postgres import PostgresBus
-from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.gateway_xml import ACCEPTED, INBOUND, GatewayCodec
 from adapters.codecs.receipts import message_id, write_fileret, write_receipt
 from adapters.postgres.pool import connect, create_pool
@@ -27,18 +26,17 @@ from adapters.store.postgres import PostgresStore
 from gateway.app import SystemClock
 from gateway.core.envelope import headers
 from gateway.core.messages import CustomsReply
+from gateway.examiner import new_examiner
 from gateway.ports import Message
-from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
 from gateway.runtime.turn import GROUP
 from ops.bench import rows
 from ops.bench.cores import Stretch, halves, scaling
-from ops.bench.documents import endless, templates
+from ops.bench.documents import break_off, endless, templates
 from ops.bench.figures import Figure, Progress, duration, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port
-from renderers import fonts
 
 THIRD = 1 / 3
 RECEIPTS, LIMIT = 10_000, 60.0
@@ -151,10 +149,8 @@ async def _drained(ground: Ground, size: int, processes: int, *, half: bool = Fa
 
 
 async def _declared(pool: asyncpg.Pool, size: int) -> None:
-    official = CustomsXml()
     store = PostgresStore(pool, lambda _: None)
-    dialects = {official.media_type: official}
-    door = Door(store, dialects, ProfileChecks(), GatewayCodec(), SystemClock(), fonts.missing)
+    door = Door(store, new_examiner(), GatewayCodec(), SystemClock(), break_off)
     running = asyncio.create_task(door.run())
     try:
         given = islice(endless(templates()), size)

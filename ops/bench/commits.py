@@ -21,7 +21,6 @@ import asyncpg
 import orjson
 from lxml import etree
 
-from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.codecs.xml import parser
 from adapters.postgres.pool import connect, create_pool
@@ -29,16 +28,15 @@ from adapters.store.postgres import PostgresStore
 from gateway.app import SystemClock
 from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
-from gateway.runtime.catalog import ProfileChecks
+from gateway.examiner import new_examiner
 from gateway.runtime.door import MAX_BATCH, Client, Door, Submission
 from gateway.storage import Fresh
-from ops.bench.documents import Template, endless, templates
+from ops.bench.documents import Template, break_off, endless, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
 from ops.bench.intake import Wrong, free_port, verify
 from ops.bench.verdict import bare_schema
-from renderers import fonts
 
 HALF, ROUTE = 0.5, 0.6
 TABLE = (
@@ -110,9 +108,7 @@ async def _in_process(ground: Ground, progress: Progress, rounds: int, size: int
     documents = endless(templates())
     pool = await create_pool(ground.dsn, largest=4)
     store = Counting(pool, lambda _: None)
-    official = CustomsXml()
-    dialects = {official.media_type: official}
-    door = Door(store, dialects, ProfileChecks(), GatewayCodec(), SystemClock(), fonts.missing)
+    door = Door(store, new_examiner(), GatewayCodec(), SystemClock(), break_off)
     running = asyncio.create_task(door.run())
     connection = await connect(ground.dsn)
     try:

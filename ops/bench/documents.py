@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from random import Random
+from uuid import UUID
 
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from gateway.ports import Dialect
+from gateway.runtime.submission import Submission
 from ops.bench.load import WIDTH
 from simulators.erp.enterprises import Enterprise, many
 from simulators.erp.generator import declaration
@@ -53,3 +55,8 @@ def endless(given: Sequence[Template], start: int = 1) -> Iterator[tuple[Templat
     for serial in count(start):
         template = given[serial % len(given)]
         yield template, template.document(serial)
+
+
+async def break_off(submission: Submission, error: Exception) -> UUID:
+    """A document that breaks the door ends a benchmark."""
+    raise error

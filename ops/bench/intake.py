@@ -1,11 +1,11 @@
 """Durable intake over HTTP, one declaration a request, beside pgbench's single commits of the same bytes."""
 
-import socket
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from gateway.dev_kafka.config import free_ports
 from ops.bench import load
 from ops.bench.documents import templates
 from ops.bench.figures import Figure, Progress, interleaved, rate, ratio_of, told
@@ -118,8 +118,6 @@ def _accepted(result: load.Result) -> list[tuple[str, str]]:
 
 
 def free_port() -> int:
-    """A TCP port that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A TCP port that nobody has now, and that no connection is given."""
+    (port,) = free_ports(1)
+    return port

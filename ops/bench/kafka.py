@@ -24,10 +24,11 @@ from aiokafka.structs import ConsumerRecord
 
 from adapters.bus.kafka_client import LONG_POLL, Cluster, consumer, producer
 from adapters.bus.kafka_topics import apply, declared
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
+from adapters.inbound.bus_reading import ANSWERED
 from adapters.postgres.pool import connect
 from adapters.store.clients import Clients
 from gateway.dev_kafka.cluster import Kafka
+from gateway.runtime.kept import SUBMITTED
 from ops.bench import commits
 from ops.bench.cores import Stretch, halves, scaling
 from ops.bench.documents import Template, templates

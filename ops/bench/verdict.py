@@ -13,9 +13,9 @@ from adapters.codecs.catalog import catalog
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.official import SCHEMA
 from adapters.codecs.xml import parse, parser
-from gateway.app import SystemClock
 from gateway.runtime.catalog import ProfileChecks
-from gateway.runtime.door import Client, Door, Submission
+from gateway.runtime.examining import Examiner
+from gateway.runtime.submission import Client, Submission
 from ops.bench.documents import templates
 from ops.bench.figures import Figure, Progress, interleaved, rate, ratio_of, timed
 from ops.bench.ground import Ground
@@ -92,22 +92,14 @@ def _break(root: etree._Element, random: Random) -> None:
 def _door(progress: Progress, rounds: int, seconds: float, document: bytes) -> Figure:
     """What the door does with a document on the CPU, beside the bare parser and validator in C."""
     official, bare = CustomsXml(), bare_schema()
-    nothing: object = None
-    door = Door(
-        nothing,  # type: ignore[arg-type]  # examining touches neither store nor codec
-        {official.media_type: official},
-        ProfileChecks(),
-        nothing,  # type: ignore[arg-type]
-        SystemClock(),
-        fonts.missing,
-    )
+    examiner = Examiner({official.media_type: official}, ProfileChecks(), fonts.missing)
     client = Client("bench", templates()[0].enterprise.code, "", True)
     submission = Submission(client, official.media_type, document, "http", None, None)
     found = interleaved(
         progress,
         "the door's look at a document",
         rounds,
-        ours=lambda: 1e6 / timed(lambda: door.examine(submission), seconds),
+        ours=lambda: 1e6 / timed(lambda: examiner.examine(submission), seconds),
         raw=lambda: 1e6 / timed(lambda: bare.validate(etree.fromstring(document, parser())), seconds),
     )
     ratio = ratio_of(found["ours"], found["raw"])

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import secrets
 import shutil
 import signal
@@ -18,6 +19,7 @@ FOLDER = Path("build/storm")
 def main() -> int:
     """0: all held. 1: something did not, or a kind of fault never struck; the seed is told."""
     options = parser().parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers are killed on purpose
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     kinds = tuple(Kind(kind) for kind in options.only) if options.only else tuple(Kind)
     plan = Plan(
@@ -28,6 +30,7 @@ def main() -> int:
         session=options.session,
         paper=options.paper,
         rate=options.rate,
+        attacks=options.attacks,
         window=options.window,
         ready=options.ready,
         kinds=kinds,
@@ -67,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--paper", type=float, default=0.1, help="share of declarations that go the whole way to paper"
     )
     options.add_argument("--rate", type=float, default=22.0, help="declarations a second at most; 0: as they go")
+    options.add_argument("--attacks", type=float, default=3.0, help="the attacker's documents a second at most")
     options.add_argument("--window", type=int, default=400, help="certificates on their way at most")
     options.add_argument(
         "--only", action="append", choices=[str(kind) for kind in Kind], help="only this kind of fault"

@@ -1,7 +1,7 @@
 """The invariants, over what was found outside the code under test. Pure: evidence in, sentences out.
 
 Numbers as in the reliability notes: I1 nothing lost, I2 numbers, I6 receipts once, I8 status events, I10 papers,
-I13 liveness, I14 audit.
+I13 liveness, I14 audit. Two are about the attacker: I16 numbers move by their owner's hand, I17 attacks are refused.
 """
 
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ops.storm.attacks import RIGHT, Attack
 from ops.storm.documents import DRAFT, Ending
 from ops.storm.load import Answer
 
@@ -69,6 +70,33 @@ class File(NamedTuple):
     content: str
 
 
+class Taken(NamedTuple):
+    """A row of the table of declarations that were taken in: by whose hand."""
+
+    client: str
+    key: str
+    """Its idempotency key, or a hash where it brought none."""
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One line of the attacker's ledger: what it was told."""
+
+    attack: str
+    way: str
+    http: int
+    """0: it has no answer, though nothing of it was lost on its way."""
+    codes: Sequence[str] = ()
+    """Of the faults that refuse it."""
+    number: str = ""
+    """The certificate number it was given."""
+    calm: bool = False
+    """Nothing was down any more."""
+    times: int = 1
+    """How many answers; 0: it is what one of them told."""
+
+
 class Series(NamedTuple):
     """A row of the number series."""
 
@@ -87,8 +115,12 @@ class Evidence:
     """The load's own ledger."""
     sent: int = 0
     """Declarations that the load began to send, canaries left out."""
-    intake: Mapping[str, str] = field(default_factory=dict)
-    """Idempotency key -> certificate."""
+    clients: Mapping[str, str] = field(default_factory=dict)
+    """Every client's name -> credit code of its enterprise. Nobody has leave to declare for another."""
+    attackers: frozenset[str] = frozenset()
+    """Enterprises that attack."""
+    attacks: Sequence[Hit] = ()
+    intake: Sequence[Taken] = ()
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     series: Sequence[Series] = ()
     questions: Sequence[tuple[str, str]] = ()
@@ -144,6 +176,8 @@ def check(evidence: Evidence) -> list[Verdict]:
         ("I10", "printed = stored = authorised, each original once", _papers),
         ("I13", "no backlog, nobody waits, killed processes ready in time", _calm),
         ("I14", "the audit chain verifies", _audit),
+        ("I16", "no enterprise's numbers move by another's hand", _hands),
+        ("I17", "each attack is refused, and nothing of ours breaks", _attacks),
     )
     verdicts = []
     for name, about, look in checks:
@@ -167,6 +201,11 @@ def _accepted(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
         if answer.status not in ACCEPTED:
             yield f"{answer.key} was answered {answer.http} {answer.status}"
         told[answer.key].add((answer.id, answer.number, answer.sha256))
+    intake = {
+        row.key: row.certificate
+        for row in evidence.intake
+        if not row.key.startswith("content:") and evidence.clients.get(row.client) not in evidence.attackers
+    }
     parcels = sum(1 for key in told if key.startswith("storm"))
     if parcels != evidence.sent:
         yield f"{evidence.sent} declarations were sent, {parcels} have an answer"
@@ -175,7 +214,7 @@ def _accepted(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
             yield f"{key} was answered differently: {sorted(answers)}"
         identity, number, _ = next(iter(answers))
         found = evidence.certificates.get(identity)
-        if found is None or evidence.intake.get(key) != identity:
+        if found is None or intake.get(key) != identity:
             yield f"{key}: certificate {identity} was promised and is not there"
         elif found.number != number:
             yield f"{key}: number {number} was promised, {identity} has {found.number}"
@@ -184,10 +223,10 @@ def _accepted(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     for identity, times in Counter(next(iter(answers))[0] for answers in told.values()).items():
         if times > 1:
             yield f"{identity} is the answer to {times} declarations"
-    for key, identity in evidence.intake.items():
+    for key, identity in intake.items():
         if key not in told:
             yield f"{key} ({identity}) is in the database, and nobody was told"
-    for identity in evidence.certificates.keys() - set(evidence.intake.values()):
+    for identity in evidence.certificates.keys() - {row.certificate for row in evidence.intake}:
         yield f"{identity} belongs to no declaration"
 
 
@@ -309,3 +348,46 @@ def _audit(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
         yield f"origin audit verify does not hold: {evidence.audit.get('flaws') or evidence.audit}"
     if verdict.rows != (there := sum(len(rows) for rows in evidence.events.values())):
         yield f"it looked at {verdict.rows} events, there are {there}"
+
+
+def _hands(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
+    """Clients' own ledgers against the tables: who has a number of an honest enterprise was told it, as its own client.
+    By I2 no counter stands beyond the numbers in use, so none moved but by these."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for answer in evidence.answers:
+        told[answer.enterprise[8:17]].add(answer.number)
+    hands: dict[str, set[str]] = defaultdict(set)
+    for row in evidence.intake:
+        hands[row.certificate].add(evidence.clients.get(row.client, row.client))
+    own = {enterprise[8:17] for enterprise in evidence.attackers}
+    for identity, certificate in evidence.certificates.items():
+        verdict.rows += 1
+        owner, organisation = certificate.exporter, certificate.number[-13:-4]
+        if organisation != owner[8:17]:
+            yield f"{identity} of {owner} has the number {certificate.number} of another organisation"
+        if strangers := hands[identity] - {owner}:
+            yield f"{identity} of {owner} was moved by {', '.join(sorted(strangers))}"
+        if organisation not in own and certificate.number not in told[organisation]:
+            yield f"{certificate.number} was drawn, and {organisation} was not told"
+    for hit in evidence.attacks:
+        if hit.number and hit.number[-13:-4] not in own:
+            yield f"{hit.attack} by {hit.way} was given the number {hit.number}"
+
+
+def _attacks(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
+    seen: dict[str, set[int]] = defaultdict(set)
+    wrong: Counter[str] = Counter()
+    for hit in evidence.attacks:
+        verdict.rows += hit.times
+        right = RIGHT[Attack(hit.attack)]
+        seen[hit.attack].add(hit.http)
+        if hit.http == 503 and not hit.calm:
+            continue
+        if hit.http not in right.http:
+            wrong[f"{hit.attack} by {hit.way} was answered {hit.http or 'never'}"] += hit.times
+        elif hit.http == 422 and right.codes is not None and set(hit.codes) != right.codes:
+            wrong[f"{hit.attack} by {hit.way} was refused for {', '.join(hit.codes)}"] += hit.times
+    yield from (f"{what}, {times} times" for what, times in wrong.items())
+    for attack, right in RIGHT.items():
+        if right.must not in seen[attack]:
+            yield f"{attack} was never answered {right.must}"

@@ -11,13 +11,18 @@ from typing import Any
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from adapters.bus.topics import declared
-from ops.storm.check import Certificate, Claim, Event, Evidence, File, Series, Told
+from ops.storm.attacks import Attack, attack_of
+from ops.storm.check import Certificate, Claim, Event, Evidence, File, Hit, Series, Taken, Told
 from ops.storm.fleet import ROOT
-from ops.storm.ground import Ground
+from ops.storm.ground import THIEF, Ground
 
 STATUS = "origin.status.changed.v1"
+SUBMITTED, ANSWERED = "origin.intake.submitted.v1", "origin.intake.answered.v1"
+HTTP = {"accepted": 202, "duplicate": 200, "conflict": 409, "refused": 422, "later": 429, "internal": 500}
+"""What an answer's status is as one of HTTP's."""
 CERTIFICATES = """
 SELECT id::text, number, certificate_type, exporter, status, sequence,
        state->'papers'->'original'->>'file' AS original, state->'papers'->'copy'->>'file' AS copy
@@ -28,9 +33,7 @@ SELECT certificate_id::text AS certificate, sequence, id::text, kind, coalesce(d
        message_id::text AS message
 FROM origin.event ORDER BY certificate_id, sequence
 """
-INTAKE = """
-SELECT key, certificate_id::text AS certificate FROM origin.intake WHERE NOT starts_with(key, 'content:')
-"""
+INTAKE = "SELECT client, key, certificate_id::text FROM origin.intake"
 SERIES = "SELECT organisation, certificate_type, year, prefix, last FROM origin.number_series"
 RECEIPTS = "SELECT certificate_id::text AS certificate, count(*) AS papers FROM origin.receipt GROUP BY 1"
 CLAIMS = "SELECT job::text, certificate_id::text, part, state FROM origin.print_claim"
@@ -74,9 +77,11 @@ async def collect(ground: Ground, evidence: Evidence) -> None:
             bodies = [orjson.loads(row["body"]) for row in await connection.fetch(LOGGED, STATUS)]
             evidence.told = [Told(body["certificate"], body["sequence"], body["id"]) for body in bodies]
         else:
-            evidence.told = await _topic(ground.kafka.bootstrap)
+            evidence.told = [_told(record) for record in await topic(ground.kafka.bootstrap, STATUS)]
     finally:
         await connection.close()
+    evidence.clients = ground.clients
+    evidence.attacks = [*evidence.attacks, *await elsewhere(ground)]
     evidence.questions = _questions(ground.register)
     evidence.printed = ground.printer.printed()
     evidence.audit = await audited(ground.database.dsn, ground.data)
@@ -102,7 +107,7 @@ async def _tables(connection: asyncpg.Connection, evidence: Evidence) -> None:
             kind = kinds.setdefault(row["kind"], row["kind"])
             events[row["certificate"]].append(Event(row["sequence"], row["id"], kind, row["part"], row["message"]))
     evidence.events = events
-    evidence.intake = {row["key"]: row["certificate"] for row in await connection.fetch(INTAKE)}
+    evidence.intake = [Taken(*row.values()) for row in await connection.fetch(INTAKE)]
     evidence.series = [Series(*row.values()) for row in await connection.fetch(SERIES)]
     papers = {row["certificate"]: row["papers"] for row in await connection.fetch(RECEIPTS)}
     evidence.strays = papers.pop(None, 0)
@@ -111,30 +116,84 @@ async def _tables(connection: asyncpg.Connection, evidence: Evidence) -> None:
     evidence.files = [File(*row.values()) for row in await connection.fetch(FILES)]
 
 
-async def _topic(bootstrap: str) -> list[Told]:
-    """A foreign reader: the status topic from its beginning to what is its end now."""
+async def topic(bootstrap: str, name: str) -> list[ConsumerRecord]:
+    """A foreign reader: a topic from its beginning to what is its end now."""
     client = AIOKafkaConsumer(bootstrap_servers=bootstrap, max_poll_records=5000)
     await client.start()
     try:
-        places = [TopicPartition(STATUS, number) for number in range(declared().partitions(STATUS))]
+        places = [TopicPartition(name, number) for number in range(declared().partitions(name))]
         client.assign(places)
         await client.seek_to_beginning(*places)
         ends = await client.end_offsets(places)
-        told: list[Told] = []
+        read: list[ConsumerRecord] = []
         reached = dict.fromkeys(places, 0)
         while any(reached[place] < ends[place] for place in places):
             found = await client.getmany(timeout_ms=10_000)
             if not found:
-                raise RuntimeError(f"the status topic cannot be read to its end: {reached} of {ends}")
+                raise RuntimeError(f"{name} cannot be read to its end: {reached} of {ends}")
             for place, records in found.items():
                 reached[place] = records[-1].offset + 1
-                for record in records:
-                    headers = dict(record.headers)
-                    sequence = orjson.loads(record.value)["sequence"]
-                    told.append(Told(record.key.decode(), sequence, headers["ce_id"].decode()))
-        return told
+                read += records
+        return read
     finally:
         await client.stop()
+
+
+def _told(record: ConsumerRecord) -> Told:
+    return Told(record.key.decode(), orjson.loads(record.value)["sequence"], _head(record, "ce_id"))
+
+
+def _head(record: ConsumerRecord, name: str) -> str:
+    return str(dict(record.headers)[name].decode())
+
+
+# ---------------------------------------------------------------- what the attacker was told
+
+
+async def elsewhere(ground: Ground) -> list[Hit]:
+    """What the attacker was told in its folder and on its topic; its ledger has the rest."""
+    return [*await asyncio.to_thread(_in_folder, ground.hot / THIEF), *await _on_bus(ground)]
+
+
+def _in_folder(folder: Path) -> list[Hit]:
+    """The answers beside its files, and the files that have none: they wait, or broke us."""
+    ended = folder.glob("*ed/*.result.json")
+    waiting = [*folder.glob("in/[!.]*"), *folder.glob("work/*/*")]
+    answered = [_hit("folder", attack_of(path.name.split(".")[0]), path.read_bytes()) for path in ended]
+    return answered + [Hit(attack_of(path.stem), "folder", 0) for path in waiting]
+
+
+async def _on_bus(ground: Ground) -> list[Hit]:
+    """The answers to its records, and the records that have none."""
+    if ground.kafka is None:
+        return []
+    answers = await topic(ground.kafka.bootstrap, f"{ANSWERED}.{THIEF}")
+    names = {_head(record, "ce_causationid") for record in answers}
+    sent = {_head(record, "ce_id") for record in await topic(ground.kafka.bootstrap, f"{SUBMITTED}.{THIEF}")}
+    told = [_hit("bus", attack_of(_head(record, "ce_causationid")), record.value) for record in answers]
+    return told + [Hit(attack_of(name), "bus", 0) for name in sorted(sent - names)]
+
+
+def _hit(way: str, attack: Attack, content: bytes) -> Hit:
+    """An answer that tells its verdict in its bytes alone."""
+    return hit(attack, way, HTTP.get(said(content).get("status", ""), 500), content)
+
+
+def hit(attack: Attack, way: str, http: int, content: bytes, *, calm: bool = False, times: int = 1) -> Hit:
+    """A line of the attacker's ledger."""
+    answer = said(content)
+    faults = answer.get("errors") or answer.get("faults") or ()
+    codes = sorted({fault["code"] for fault in faults if fault["severity"] == "refuse"})
+    return Hit(attack, way, http, codes, str(answer.get("number") or ""), calm, times)
+
+
+def said(content: bytes) -> dict[str, Any]:
+    """An answer's JSON; nothing where it is none, e.g. the PDF that it should not have been."""
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _questions(register: Path) -> list[tuple[str, str]]:

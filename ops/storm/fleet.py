@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.dev_kafka.config import free_ports
 from gateway.dev_kafka.node import DIE_WITH_PARENT
 from ops.storm.plan import role_of
 
@@ -30,7 +30,7 @@ class Slot:
         """`piped`: its output goes through a pipe, so that a limit on its files' sizes is none on its log."""
         self.name = name
         self.role = role_of(name)
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.ended_by_itself = 0
         self.stopping = False
         self._folder = folder
@@ -178,10 +178,3 @@ def _end(slot: Slot) -> int | None:
     except subprocess.TimeoutExpired:
         slot.kill()
         return -signal.SIGKILL
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

@@ -30,12 +30,19 @@ from ops.storm.paper import Printer, Spool
 from ops.storm.plan import ROLES, Kind
 from ops.storm.proxy import Unread, Way
 from simulators.erp.client import Operator
-from simulators.erp.enterprises import Enterprise
+from simulators.erp.enterprises import AGENT, Enterprise
 from simulators.erp.onboarding import onboard, wallet
 
 FLEET: Mapping[str, int] = {"intake": 2, "turn": 2, "relay": 2, "render": 2, "print": 2, "customs": 1}
 """Processes of each role. The customs' ledger is one file of one process."""
 
+THIEF, FLOODER = "thief", "flooder"
+"""The attacker's clients."""
+QUOTAS: Mapping[str, Mapping[str, int | None]] = {
+    THIEF: {"declarations_per_minute": None, "declarations_per_day": None, "bytes_per_day": None},
+    FLOODER: {"declarations_per_minute": 30, "connections": 20, "streams": 4},
+}
+"""What they may do: one is to be told what is wrong with each document, the other that it sends too many."""
 DATABASE = 16 << 10
 """MiB of the database's disk: it grows as it is used, and a release needs several GiB."""
 
@@ -60,6 +67,8 @@ class Ground:
     disk: Disk = field(init=False)
     """Of the database's tables and indexes, where one can be had; its write-ahead log is elsewhere."""
     fleet: Fleet = field(init=False)
+    clients: dict[str, str] = field(init=False, default_factory=dict)
+    """Name of each client that there is -> credit code of its enterprise."""
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()
@@ -83,6 +92,11 @@ class Ground:
         return self.folder / "data"
 
     @property
+    def hot(self) -> Path:
+        """The hot folders' root."""
+        return self.folder / "hot"
+
+    @property
     def register(self) -> Path:
         """The customs simulator's ledger (SQLite)."""
         return self.data / "customs-register.sqlite"
@@ -104,7 +118,7 @@ class Ground:
         self.printer.start()
 
     async def populate(self, enterprises: Sequence[Enterprise]) -> dict[str, str]:
-        """The fleet, ready, and its clients; credit code -> API key."""
+        """The fleet, ready, and its honest clients; credit code -> API key."""
         names = [f"{role}-{n}" for role, many in self.roles.items() for n in range(1, many + 1)]
         slots = []
         for name in names:
@@ -124,11 +138,32 @@ class Ground:
         self.fleet.start()
         keys = await asyncio.to_thread(wallet, self.folder / "keys", enterprises, datetime.now(UTC))
         await self.fleet.ready()
-        async with httpx.AsyncClient(base_url=self.doors[0], trust_env=False, timeout=30) as http:
-            operator = Operator(http, keyfile.read(self.data / "operator.key"))
-            await onboard(operator, http, self.folder / "keys", enterprises, keys)
+        async with self.visit() as http:
+            await onboard(self.operator(http), http, self.folder / "keys", enterprises, keys)
         kept = orjson.loads((self.folder / "keys" / "clients.json").read_bytes())
+        self.clients |= {name: code for code, (name, _) in kept.items()}
         return {code: key for code, (_, key) in kept.items()}
+
+    async def let_in(self) -> dict[str, str]:
+        """The attacker's clients, which have no leave to declare for anybody; name -> API key."""
+        if self.kafka is not None:
+            await kafka_topics.apply(Cluster(self.kafka.bootstrap), kafka_topics.declared([THIEF]))
+        keys = {}
+        async with self.visit() as http:
+            operator = self.operator(http)
+            for name, quotas in QUOTAS.items():
+                keys[name] = await operator.add_client(name, AGENT.code, bus=name == THIEF)
+                await operator.set_quotas(name, quotas)
+                self.clients[name] = AGENT.code
+        return keys
+
+    def visit(self) -> httpx.AsyncClient:
+        """To the first door."""
+        return httpx.AsyncClient(base_url=self.doors[0], trust_env=False, timeout=30)
+
+    def operator(self, http: httpx.AsyncClient) -> Operator:
+        """Whoever runs the gateway."""
+        return Operator(http, keyfile.read(self.data / "operator.key"))
 
     @property
     def doors(self) -> list[str]:
@@ -162,6 +197,8 @@ class Ground:
             "ORIGIN_SPOOL": str(self.spool.folder),
             "ORIGIN_DATABASE_URL": f"postgresql://origin@127.0.0.1:{way.port}/origin?sslmode=disable",
         }
+        if name.startswith("intake"):
+            environment["ORIGIN_FOLDER_ROOT"] = str(self.hot)
         if self.kafka is not None:
             detours = ",".join(f"127.0.0.1:{way.port}" for way in self.detours.get(name, ()))
             environment["ORIGIN_KAFKA_BOOTSTRAP"] = detours or self.kafka.bootstrap

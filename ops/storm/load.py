@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Generic, TypeVar
 
 import asyncpg
 import httpx
@@ -23,6 +23,7 @@ import orjson
 from ops.storm.documents import Parcel, parcel
 from simulators.erp.enterprises import Enterprise
 
+Line = TypeVar("Line")
 RETRY = 0.1
 PATIENCE = 6.0
 """Seconds a client waits for an answer."""
@@ -45,6 +46,8 @@ WHERE e.kind = 'print_refused' AND (c.state->'papers'->'original'->>'print' = 'n
 class Answer:
     """One line of the ledger: an answer somebody saw."""
 
+    enterprise: str
+    """Credit code of who sent it."""
     key: str
     sha256: str
     """Of the bytes that were sent."""
@@ -55,23 +58,21 @@ class Answer:
     number: str
 
 
-class Ledger:
-    """What the clients were told, each line on the disk before the next."""
+class Ledger(Generic[Line]):
+    """What clients were told, each line on the disk before the next."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, line: type[Line]) -> None:
+        self._path, self._line = path, line
         self._file = path.open("ab", buffering=0)
 
-    def write(self, sent: Parcel, http: int, said: Mapping[str, Any]) -> None:
+    def write(self, line: Line) -> None:
         """One answer, durable on return."""
-        line = {"key": sent.key, "sha256": hashlib.sha256(sent.body).hexdigest(), "life": sent.life, "http": http}
-        line |= {name: said.get(name) or "" for name in ("status", "id", "number")}
         self._file.write(orjson.dumps(line) + b"\n")
         os.fsync(self._file.fileno())
 
-    def answers(self) -> list[Answer]:
+    def lines(self) -> list[Line]:
         """Everything written so far."""
-        return [Answer(**orjson.loads(line)) for line in self._path.read_bytes().splitlines()]
+        return [self._line(**orjson.loads(line)) for line in self._path.read_bytes().splitlines()]
 
     def close(self) -> None:
         """Give the file back."""
@@ -85,7 +86,7 @@ class Load:
         self,
         urls: Sequence[str],
         keys: Mapping[str, str],
-        ledger: Ledger,
+        ledger: Ledger[Answer],
         source: Iterator[Parcel],
         dsn: str,
         seed: int,
@@ -210,7 +211,9 @@ class Load:
             self.refused += response.status_code == 503
             self.broken += response.status_code != 503
             return None
-        self._ledger.write(sent, response.status_code, said)
+        told = {name: said.get(name) or "" for name in ("status", "id", "number")}
+        sha256 = hashlib.sha256(sent.body).hexdigest()
+        self._ledger.write(Answer(sent.enterprise, sent.key, sha256, sent.life, response.status_code, **told))
         return str(said.get("id") or "")
 
     async def _look(self) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from ops.storm.check import Verdict
+from ops.storm.check import Hit, Verdict
 from ops.storm.faults import Struck
 from ops.storm.fleet import ROOT
 
@@ -32,6 +32,8 @@ class Report:
     fleet: Mapping[str, int]
     seconds: float
     faults: Sequence[Struck]
+    attacks: Mapping[str, Mapping[str, int]]
+    """Attack -> HTTP status of its answers -> how many."""
     receipts: Mapping[str, int]
     """Declarations whose receipts customs doubled or reordered."""
     missing: Sequence[str]
@@ -61,6 +63,7 @@ class Report:
             f" paper), bus {self.bus}, {sum(self.fleet.values())} processes, {self.seconds:,.0f} s"
         )
         console.print(self._struck())
+        console.print(self._attacked())
         console.print(self._checked())
         console.print(", ".join(f"{name}: {value}" for name, value in self.told.items()))
         for verdict in self.verdicts:
@@ -91,6 +94,15 @@ class Report:
             table.add_row(name, str(times), str(times))
         return table
 
+    def _attacked(self) -> Table:
+        table = Table(box=None, title="attacks, and their answers", title_justify="left")
+        table.add_column("what")
+        table.add_column("answers")
+        for attack, answers in self.attacks.items():
+            told = (f"{status}: {times:,}" for status, times in sorted(answers.items()))
+            table.add_row(attack, ", ".join(told))
+        return table
+
     def _checked(self) -> Table:
         table = Table(box=None, title="invariants", title_justify="left")
         for column in ("", "what", "rows", ""):
@@ -99,6 +111,15 @@ class Report:
             mark = "holds" if verdict.holds else f"[red]{len(verdict.violations) + verdict.more} violations[/red]"
             table.add_row(verdict.name, verdict.about, f"{verdict.rows:,}", mark)
         return table
+
+
+def tally(attacks: Iterable[Hit]) -> dict[str, dict[str, int]]:
+    """The answers to each attack, by their HTTP status."""
+    found: dict[str, dict[str, int]] = {}
+    for hit in attacks:
+        answers, status = found.setdefault(hit.attack, {}), str(hit.http or "none")
+        answers[status] = answers.get(status, 0) + hit.times
+    return found
 
 
 def never(planned: Sequence[str], struck: Sequence[Struck]) -> list[str]:

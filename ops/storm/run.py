@@ -12,15 +12,16 @@ from rich.console import Console
 
 from adapters.bus.postgres import LEASE
 from ops.storm import evidence as found
-from ops.storm.check import CALM, Evidence, check
+from ops.storm.attacker import Attacker
+from ops.storm.check import CALM, Evidence, Hit, check
 from ops.storm.documents import RECEIPTS, endings, parcels
 from ops.storm.faults import Faults, Struck
 from ops.storm.ground import FLEET, Ground
-from ops.storm.load import Ledger, Load
+from ops.storm.load import Answer, Ledger, Load
 from ops.storm.plan import Fault, Kind, role_of, schedule
-from ops.storm.report import Report, commit, never
+from ops.storm.report import Report, commit, never, tally
 from simulators.customs.scenarios import load as scenarios
-from simulators.erp.enterprises import many
+from simulators.erp.enterprises import AGENT, many
 
 PER_ENTERPRISE = 2500
 """Declarations of one enterprise at most; a series of numbers ends at 9,999."""
@@ -45,6 +46,8 @@ class Plan:
     """Share of declarations that go the whole way to paper."""
     rate: float = 0.0
     """Declarations a second at most; 0: as they go."""
+    attacks: float = 3.0
+    """Documents a second that the attacker sends at most: a machine with one core has other things to do too."""
     window: int = 400
     """Certificates on their way at most: what stands open when the last fault strikes must be done in time."""
     ready: float = 5.0
@@ -56,9 +59,10 @@ class Plan:
 class Storm:
     """Runs one plan below `folder`, which is emptied first."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, ground: type[Ground] = Ground) -> None:
+        """`ground`: a test plants its faults there."""
         self._plan = plan
-        self._ground = Ground(folder, plan.brokers, plan.session, plan.fleet)
+        self._ground = ground(folder, plan.brokers, plan.session, plan.fleet)
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._began = time.monotonic()
         self._struck: list[Struck] = []
@@ -78,13 +82,15 @@ class Storm:
             kinds = [kind for kind in plan.kinds if kind is not Kind.DATA or self._ground.disk.mounted]
             left_out = [f"{kind} (only root mounts one)" for kind in plan.kinds if kind not in kinds]
             faults = schedule(plan.seed, plan.faults, names, session=session, brokers=plan.brokers, kinds=kinds)
-            evidence = Evidence(endings=endings(scenarios()), ready=plan.ready)
-            async with self._raging(evidence) as load:
+            evidence = Evidence(endings=endings(scenarios()), ready=plan.ready, attackers=frozenset({AGENT.code}))
+            async with self._raging(evidence) as (load, attacker):
                 try:
                     await self._strike(faults, load)
                 except TimeoutError as trouble:
                     evidence.troubles = [f"the storm broke off: {trouble}"]
+                await attacker.end()
                 await self._calm(load, evidence)
+                await attacker.once_more()
             codes = await self._ground.fleet.stop()
             self._ground.printer.stop()
             self._say("at rest; looking at everything")
@@ -104,12 +110,14 @@ class Storm:
             fleet=dict(Counter(role_of(name) for name in names)),
             seconds=time.monotonic() - self._began,
             faults=self._struck,
+            attacks=tally(evidence.attacks),
             receipts=receipts,
             missing=never([fault.kind for fault in faults], self._struck) + [n for n, t in receipts.items() if not t],
             verdicts=verdicts,
             told={
                 "kinds of fault left out": left_out,
                 "tries of clients without an answer": load.retries,
+                "attacks without an answer": attacker.unanswered,
                 "answers 5xx but 503": load.broken,
                 "processes that ended by themselves": sum(s.ended_by_itself for s in self._ground.fleet.slots.values()),
                 "ended otherwise than 0 when asked": sorted(name for name, code in codes.items() if code),
@@ -119,13 +127,13 @@ class Storm:
         )
 
     @contextlib.asynccontextmanager
-    async def _raging(self, evidence: Evidence) -> AsyncIterator[Load]:
-        """The fleet and the load; what the load saw goes into the evidence."""
+    async def _raging(self, evidence: Evidence) -> AsyncIterator[tuple[Load, Attacker]]:
+        """The fleet, the load and the attacker; what these two saw goes into the evidence."""
         plan, ground = self._plan, self._ground
         enterprises = tuple(many(max(4, -(-plan.declarations // PER_ENTERPRISE))))
         self._say(f"{sum(plan.fleet.values())} processes, {len(enterprises)} enterprises")
         keys = await ground.populate(enterprises)
-        ledger = Ledger(ground.folder / "load.jsonl")
+        ledger = Ledger(ground.folder / "load.jsonl", Answer)
         load = Load(
             ground.doors,
             keys,
@@ -137,17 +145,23 @@ class Storm:
             window=plan.window,
             ends=self._ends(evidence),
         )
+        hits = Ledger(ground.folder / "attacker.jsonl", Hit)
+        attacker = Attacker(ground, await ground.let_in(), hits, enterprises, plan.seed, rate=plan.attacks)
         try:
+            await attacker.open()
             async with asyncio.TaskGroup() as group:  # a load or a supervisor that breaks ends the storm
-                tasks = [group.create_task(ground.fleet.supervise()), group.create_task(load.run())]
-                yield load
+                jobs = (ground.fleet.supervise(), load.run(), attacker.run())
+                tasks = [group.create_task(job) for job in jobs]
+                yield load, attacker
                 for task in tasks:
                     task.cancel()
         finally:
             await load.close()
-            evidence.answers = ledger.answers()
+            await attacker.close()
+            evidence.answers, evidence.attacks = ledger.lines(), hits.lines()
             evidence.sent = plan.declarations
             ledger.close()
+            hits.close()
 
     async def _strike(self, faults: Sequence[Fault], load: Load) -> None:
         """Fault after fault, each into its own part of the load."""

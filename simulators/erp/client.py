@@ -93,10 +93,18 @@ class Operator:
         """Seals, handwriting and keys, stopped ones too."""
         return [*await self._list("seals"), *await self._list("keys")]
 
-    async def add_client(self, name: str, enterprise: str) -> str:
-        """A new client; returns its API key."""
-        answer = await self._post("clients", {"name": name, "enterprise": enterprise})
+    async def add_client(self, name: str, enterprise: str, *, bus: bool = False) -> str:
+        """A new client; returns its API key. `bus`: with topics of its own."""
+        answer = await self._post("clients", {"name": name, "enterprise": enterprise, "bus": bus})
         return str(answer["key"])
+
+    async def set_quotas(self, name: str, quotas: Mapping[str, int | None]) -> None:
+        """Quotas of a client's own; None: no limit."""
+        await self._post(f"clients/{name}/quotas", {"set": quotas})
+
+    async def grant(self, name: str, exporter: str) -> None:
+        """Leave to declare for an exporter that is not the client's own enterprise."""
+        await self._post(f"clients/{name}/leaves", {"exporter": exporter})
 
     async def add_image(self, enterprise: str, kind: str, name: str, png: bytes, width: float) -> None:
         """A seal or handwriting (``signature``); `width` in mm."""
@@ -114,11 +122,11 @@ class Operator:
             raise _unexpected(response)
         return list(response.json())
 
-    async def _post(self, what: str, wish: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _post(self, what: str, wish: Mapping[str, Any]) -> Any:
         response = await self._http.post(f"/v1/admin/{what}", json=wish, headers=self._headers)
-        if response.status_code != 201:
+        if response.status_code not in (200, 201):
             raise _unexpected(response)
-        return dict(response.json())
+        return response.json()
 
 
 def _unexpected(response: httpx.Response) -> Unexpected:

@@ -10,13 +10,13 @@ from itertools import count
 from uuid import UUID
 
 from adapters.bus.topics import declared
-from adapters.inbound.bus import INTERNAL
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
+from adapters.inbound.bus_reading import ANSWERED
 from adapters.store.memory import MemoryQuotas
 from gateway.core.admission import Verdict
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client
+from gateway.runtime.kept import SUBMITTED
 from gateway.runtime.quotas import Quotas
 from gateway.storage import Collision
 from simulators.simulation.bus import SimulatedLog
@@ -102,7 +102,7 @@ class Producer:
     def _answer(self, client: Client, identity: str) -> Answer | None:
         for record in answers(self._broker, client):
             status = record.headers["origin_status"]
-            if record.headers.get("ce_causationid") == identity and status != INTERNAL:
+            if record.headers.get("ce_causationid") == identity and status != Verdict.INTERNAL:
                 return Answer(Verdict(status), record.body)
         return None
 

@@ -66,6 +66,7 @@ class Fault(StrEnum):
     SAME_AGAIN = "declaration sent again"
     CLAIMED = "body too large for the broker"
     ANSWERED_AGAIN = "declaration on the bus answered again"
+    TRESPASS = "declaration for another enterprise, or under its number"
 
 
 AT: dict[str, tuple[Fault, ...]] = {

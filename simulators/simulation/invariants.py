@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from adapters.bus.kafka_claims import CLAIM
-from adapters.inbound.bus import INTERNAL
+from gateway.core.admission import Verdict
 from gateway.core.audit import GENESIS, event_hash
 from gateway.core.certificate import LOST_RACE, apply
 from gateway.core.decision import Event, EventKind
@@ -27,7 +27,7 @@ from gateway.storage import Stored, Timer
 from simulators.simulation.bus import SimulatedLog
 from simulators.simulation.bus_way import answered, answers, submitted
 from simulators.simulation.customs import APPROVED, RETURNED
-from simulators.simulation.people import CLIENTS, Books
+from simulators.simulation.people import CLIENTS, OTHER, Books
 from simulators.simulation.roles import House, hash_of
 
 PRINTED = {"confirmed", "misprinted"}
@@ -138,7 +138,7 @@ def answered_on_the_bus(scene: Scene) -> Iterator[str]:
             if (partition, offset) not in told and offset < last.get(partition, 0):
                 yield f"{client.id}: record {offset} of partition {partition} was answered after {last[partition]}"
             last[partition] = max(offset, last.get(partition, 0))
-            if answer.headers["origin_status"] == INTERNAL:
+            if answer.headers["origin_status"] == Verdict.INTERNAL:
                 told[partition, offset]  # it was answered
             else:
                 told[partition, offset].add(answer.body)
@@ -185,6 +185,8 @@ def one_number(scene: Scene) -> Iterator[str]:
             yield f"{invoice} reached customs under {len(known)} numbers"
     tables = scene.house.database.tables
     for series, last in tables.series.items():
+        if series.organisation == OTHER[8:17]:
+            yield f"numbers of {OTHER} were drawn, which declared nothing"
         for serial in range(1, last + 1):
             scene.checked["I2"] += 1
             if series.number(serial) not in tables.numbers:

@@ -18,8 +18,9 @@ from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint
 from gateway.core.state import Certificate, PrintState, Review
 from gateway.ports import Unavailable
 from gateway.runtime import dead_letters
-from gateway.runtime.answers import Answer
+from gateway.runtime.answers import ON_FILE, Answer
 from gateway.runtime.door import Client, Submission
+from gateway.runtime.kept import client_of, submission
 from gateway.runtime.turn import NotHandled
 from gateway.storage import Collision, DeadLetter
 from simulators.simulation.bus_way import Producer
@@ -30,6 +31,8 @@ from simulators.simulation.world import Lost, Process, World
 
 T = TypeVar("T")
 ENTERPRISE = "91330299MA9XYD0C2A"
+OTHER = "91320599MA9HTQ7K6J"
+"""An enterprise that has no client here; nobody has leave to declare for it."""
 CLIENTS = (Client("erp-1", ENTERPRISE), Client("erp-2", ENTERPRISE, prefix="A", prints_itself=False))
 DRAFTS, TWICE, AT_ONCE, OWN_NUMBERS, FOLDERS, ON_BUS = 0.15, 0.2, 0.2, 0.15, 0.3, 0.3
 """Shares of declarations that start as a draft, are sent again later, are sent twice at once, bring a number, come
@@ -126,6 +129,18 @@ class People:
         self.books.busy -= 1
         await self._follow(promise)
 
+    async def trespass(self, serial: int) -> None:
+        """A client tries for another enterprise, or under its number: refused, whatever happens meanwhile."""
+        self.books.busy += 1
+        dice = self._world.dice
+        changes = dice.choice(({"exporter_code": OTHER}, {"number": f"C26{OTHER[8:17]}{serial:04d}"}))
+        body = orjson.dumps(_example() | {"reference": f"SO-{serial}"} | changes)
+        answer = await self._submit(serial, dice.choice(CLIENTS), body, f"trespass-{serial}")
+        self._world.faults.count(Fault.TRESPASS)
+        if answer.verdict is not Verdict.REFUSED:
+            self.books.wrong.append(f"{changes} of another enterprise was answered {answer.verdict}")
+        self.books.busy -= 1
+
     async def _submit(self, serial: int, client: Client, body: bytes, key: str | None) -> Answer:
         """By HTTP, or by the bus: the door is the same."""
         if self._world.dice.random() < ON_BUS:
@@ -135,6 +150,8 @@ class People:
             answer: Answer = await process.parts["door"].submit(
                 Submission(client, "application/json", body, "http", key)
             )
+            if answer.verdict is Verdict.INTERNAL:  # the ERP's people hear when it is mended, and send it again
+                raise Unavailable("it broke the door")
             return answer
 
         return await self.insist(work)
@@ -204,9 +221,20 @@ class People:
             if letter.code == OURS or letter.attempts == 1:
                 self._world.faults.count(Fault.DEAD_REPLAYED)
                 self._world.note("operator sends again", letter.id)
-                again = dead_letters.again(letter)
-                await self.insist(lambda process, again=again: process.parts["bus"].publish([again]))  # type: ignore[misc]
+                await self._again(letter)
             self.books.decided.add(letter.id)
+
+    async def _again(self, letter: DeadLetter) -> None:
+        """As `origin dlt replay` does: by the door where it came by the door, else by the bus."""
+        owner = client_of(letter)
+        if owner is None:
+            again = dead_letters.again(letter)
+            await self.insist(lambda process: process.parts["bus"].publish([again]))
+            return
+        sent = submission(letter, next(client for client in CLIENTS if client.id == owner))
+        answer = await self.insist(lambda process: process.parts["door"].submit(sent))
+        if answer.verdict not in ((Verdict.REFUSED,) if OTHER[8:17].encode() in sent.body else ON_FILE):
+            self.books.wrong.append(f"dead letter {letter.id} was answered {answer.verdict} by the mended door")
 
     async def mend(self) -> None:
         """Our bugs are mended; what was parked is handled again, and dead letters are decided about."""

@@ -20,6 +20,8 @@ from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
 from gateway.runtime.door import Door, Submission
+from gateway.runtime.examining import Examiner
+from gateway.runtime.kept import Keeper
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
@@ -121,18 +123,22 @@ class BuggyDialect:
         self.bugs.strike(Fault.BUG_SAVING, hash_of(raw))
         return self.inner.read(raw)
 
+    def read_plainly(self, raw: bytes) -> Reading | None:
+        """See `gateway.ports.Dialect`."""
+        return self.inner.read_plainly(raw)
+
     def write(self, declaration: Any) -> bytes:
         """See `gateway.ports.Dialect`."""
         return self.inner.write(declaration)
 
 
-class BuggyDoor(Door):
-    """The door, with our bugs: some documents break it."""
+class BuggyExaminer(Examiner):
+    """The examiner, with our bugs: some documents break it."""
 
     bugs: Bugs
 
     def examine(self, submission: Submission) -> Any:
-        """See `gateway.runtime.door.Door`."""
+        """See `gateway.runtime.examining.Examiner`."""
         self.bugs.strike(Fault.BUG_AT_DOOR, hash_of(submission.body), 0.06)
         return super().examine(submission)
 
@@ -274,8 +280,10 @@ class House:
 
     def _intake(self, process: Process) -> Sequence[Coroutine[Any, Any, Any]]:
         store = self.kit.store(self.database, process)
-        door = BuggyDoor(store, self.dialects, self.checks, self.codec, process, lambda text: frozenset())
-        door.bugs = self.bugs
+        examiner = BuggyExaminer(self.dialects, self.checks, lambda text: frozenset())
+        examiner.bugs = self.bugs
+        keep = Keeper(self.kit.dead_letters(store), process, Told(self.world))
+        door = Door(store, examiner, self.codec, process, keep)
         process.parts["door"] = door
         process.parts["bus"] = self._bus(process)
         self._a_turn(process)

@@ -141,6 +141,8 @@ async def _life(scene: Scene) -> None:
     for serial in range(1, count + 1):
         life = asyncio.ensure_future(_later(spread * world.dice.random(), people.declare(serial)))
         lives.append(life)
+    for serial in range(count + 1, count + 1 + world.dice.randrange(3)):
+        lives.append(asyncio.ensure_future(_later(spread * world.dice.random(), people.trespass(serial))))
     trouble = 10 + 20 * world.dice.random()
     nemesis = world.loop.create_task(_nemesis(house, people))
     await asyncio.sleep(trouble)

@@ -21,6 +21,7 @@ from adapters.bus.postgres import PostgresBus, PostgresConsumer
 from adapters.bus.topics import Topics, declared, murmur2
 from adapters.postgres import pool
 from adapters.postgres.embedded import Embedded
+from adapters.postgres.errors import unavailable
 from adapters.postgres.migrate import migrate
 from gateway.ports import Fenced, Message, Record, Unavailable, UnknownTopic
 from tests.contract.bus_suite import bodies, ends, numbered, take
@@ -260,3 +261,29 @@ async def test_the_same_consumer_goes_on_when_the_database_is_back(tmp_path: Pat
         lent.terminate()
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_who_is_told_to_end_while_his_connection_breaks_ends(database_url: str) -> None:
+    """asyncpg's failed ROLLBACK stands in the place of the cancellation then; a keeper that took it for an absence
+    went on renewing a seat that nobody sat on, and its process waited for it for ever."""
+    lent = await pool.create_pool(database_url, largest=2)
+    begun = asyncio.Event()
+
+    async def hold() -> None:
+        try:
+            with unavailable("group"):
+                async with lent.acquire() as connection, connection.transaction():
+                    begun.set()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        connection.terminate()
+        except Unavailable:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hold())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=20)
+    assert task.cancelled()
+    await lent.close()

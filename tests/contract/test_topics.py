@@ -5,11 +5,12 @@ import pytest
 
 from adapters.bus.log import append
 from adapters.bus.topics import Topics, declared
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
+from adapters.inbound.bus_reading import ANSWERED
 from adapters.store.clients import Clients
 from gateway.operations import Refusal
 from gateway.ports import Message, UnknownTopic
 from gateway.runtime.dead_letters import topic_of
+from gateway.runtime.kept import SUBMITTED
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.turn import LISTENS
 from renderers.worker import JOBS as RENDER_JOBS

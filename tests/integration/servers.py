@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.postgres import install
+from gateway.dev_kafka.config import free_ports
 from tests.integration.process import end_all, eventually
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -94,9 +95,8 @@ class Server:
 
 
 def free_port() -> int:
-    """A loopback port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    """A loopback port that nobody has now, and that no connection is given while its server is away."""
+    (port,) = free_ports(1)
     return port
 
 

@@ -21,13 +21,15 @@ import pytest
 from adapters.bus.postgres import PostgresBus
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
-from adapters.inbound.bus_reading import ANSWERED, SUBMITTED
+from adapters.inbound.bus_reading import ANSWERED
 from adapters.inbound.http import document
 from adapters.postgres.pool import connect, create_pool
-from gateway.cli_documents import _check, _door
 from gateway.core.declaration import Declaration
 from gateway.core.faults import Refused
+from gateway.examiner import new_examiner
 from gateway.ports import Message
+from gateway.runtime.door import Client, Submission
+from gateway.runtime.kept import SUBMITTED
 from renderers.demo_keys import make_authority, make_key
 from renderers.demo_marks import handwriting
 from simulators.erp.enterprises import many
@@ -85,23 +87,21 @@ def with_text(content: Any, at: tuple[str | int, ...], text: str) -> Any:
     return [with_text(value, at[1:], text) if number == at[0] else value for number, value in enumerate(content)]
 
 
-@dataclass
 class Marker:
     """Fills declarations with marks wherever the gateway takes them."""
 
-    folder: Path
-    free: dict[str, list[tuple[str | int, ...]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._door, self._dialects = _door()
+    def __init__(self) -> None:
+        self._examiner = new_examiner()
+        self.free: dict[str, list[tuple[str | int, ...]]] = {}
 
     def good(self, content: Declaration) -> bool:
-        file = self.folder / "tried.json"
+        """Would the gateway take it?"""
+        owner = Client("check", content.applicant_code)
         try:
-            file.write_bytes(EnterpriseJson().write(content))
+            self._examiner.examine(Submission(owner, JSON, EnterpriseJson().write(content), "check"))
         except Refused:
             return False
-        return not _check(file, self._door, self._dialects).faults
+        return True
 
     def declaration(self, account: Account, kind: str, serial: int) -> Declaration:
         """A declaration of the enterprise's with a mark in each field that takes free text."""
@@ -173,7 +173,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await asyncio.to_thread(serve.start)
         accounts = list((await enrol(serve, tmp_path / "keys", ENTERPRISES)).accounts.values())
         async with httpx.AsyncClient(base_url=serve.url, trust_env=False, timeout=60) as http:
-            made = House(serve, accounts, http, Marker(tmp_path), [account.key for account in accounts])
+            made = House(serve, accounts, http, Marker(), [account.key for account in accounts])
             await more_secrets(made)
             yield made
 

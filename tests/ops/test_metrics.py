@@ -15,12 +15,13 @@ from adapters.bus.log import append, declare_client
 from adapters.bus.topics import declared
 from adapters.store.memory import MemoryStore
 from gateway import gauges
+from gateway.core.admission import Verdict
 from gateway.metrics import Metrics
 from gateway.ports import Message, Unavailable
 from gateway.runtime.door import Door
 from gateway.storage import Fresh
 from tests.ops.known import BUDGET, LABELS, registry, samples
-from tests.runtime.house import DIALECTS, House, document
+from tests.runtime.house import EXAMINER, House, document
 
 ACCEPTED = "origin.declaration.accepted.v1"
 
@@ -173,10 +174,11 @@ async def test_what_the_door_gave_no_verdict_is_counted(outcome: Exception | Non
     store = BrokenStore(house.log.append)
     store.trouble = outcome
     failed = Metrics(found).failed
-    door = Door(store, DIALECTS, house.checks, house.codec, house.clock, lambda text: frozenset(), failed=failed)
+    door = Door(store, EXAMINER, house.codec, house.clock, house.keep, failed=failed)
     async with house.open(door):
-        with contextlib.nullcontext() if outcome is None else pytest.raises(type(outcome)):
-            await house.submit(document(), door=door)
+        with pytest.raises(Unavailable) if why == "unavailable" else contextlib.nullcontext():
+            answer = await house.submit(document(), door=door)
+            assert answer.verdict is (Verdict.INTERNAL if why else Verdict.ACCEPTED)
     counted = {s.labels["why"]: s.value for s in samples(found) if s.name == "origin_door_failures_total" and s.value}
     assert counted == ({why: 1} if why else {})
 
@@ -184,7 +186,7 @@ async def test_what_the_door_gave_no_verdict_is_counted(outcome: Exception | Non
 async def test_so_is_what_comes_when_the_door_is_closed() -> None:
     found, house = CollectorRegistry(), House()
     failed = Metrics(found).failed
-    door = Door(house.store, DIALECTS, house.checks, house.codec, house.clock, lambda text: frozenset(), failed=failed)
+    door = Door(house.store, EXAMINER, house.codec, house.clock, house.keep, failed=failed)
     async with house.open(door):
         pass
     with pytest.raises(Unavailable):

@@ -12,7 +12,8 @@ from gateway.core.declaration import Declaration, canonical
 from gateway.core.faults import Refused
 from gateway.core.messages import Part
 from gateway.runtime.catalog import ProfileChecks
-from gateway.runtime.door import Client, Door, Submission
+from gateway.runtime.examining import Examiner
+from gateway.runtime.submission import Client, Submission
 from renderers import fonts, layout_xml
 from renderers.bindings import IssueData, Source
 from renderers.compose import MAX_SHEETS, compose
@@ -57,12 +58,10 @@ def sheets(kind: str, content: Declaration, most: int = 20_000) -> int:
 
 def judged(content: Declaration) -> list[str]:
     """The codes of the door's own faults."""
-    door = Door(
-        NOTHING, {"application/xml": CustomsXml()}, PrintableChecks(ProfileChecks()), NOTHING, NOTHING, fonts.missing
-    )
+    examiner = Examiner({"application/xml": CustomsXml()}, PrintableChecks(ProfileChecks()), fonts.missing)
     raw = CustomsXml().write(content)
     try:
-        door.examine(Submission(Client("a", content.applicant_code), "application/xml", raw, "http"))
+        examiner.examine(Submission(Client("a", content.applicant_code), "application/xml", raw, "http"))
     except Refused as refusal:
         return [fault.code for fault in refusal.faults]
     return []

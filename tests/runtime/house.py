@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from uuid import UUID
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import orjson
 
@@ -23,6 +24,7 @@ from gateway.ports import Dialect, Message, Record
 from gateway.runtime.answers import Answer
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
+from gateway.runtime.examining import Examiner
 from gateway.runtime.turn import LISTENS, STATUS, Turn
 from gateway.storage import DeadLetter, Stored
 
@@ -31,6 +33,7 @@ XML, JSON = "application/xml", "application/json"
 ENTERPRISE = "91330299MA9XYD0C2A"
 ERP = Client("erp", ENTERPRISE)
 DIALECTS: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+EXAMINER = Examiner(DIALECTS, ProfileChecks(), lambda text: frozenset())
 
 
 @cache
@@ -111,6 +114,11 @@ class Told:
         self.words.append(stage)
 
 
+async def break_off(submission: Submission, error: Exception) -> UUID:
+    """For doors that nothing may break."""
+    raise error
+
+
 class House:
     """Everything in one hand."""
 
@@ -121,13 +129,23 @@ class House:
         self.store = MemoryStore(self.log.append)
         self.codec = GatewayCodec()
         self.checks = ProfileChecks()
+        self.kept: list[tuple[Submission, Exception]] = []
         self.door = self.another_door()
         self.turn = Turn(self.store, GatewayInlet(self.codec), self.codec, DIALECTS, self.clock, self.told)
         self.read: dict[tuple[str, int], int] = {}
 
     def another_door(self) -> Door:
         """A door of another process on the same database."""
-        return Door(self.store, DIALECTS, self.checks, self.codec, self.clock, lambda text: frozenset())
+        return self.door_of(Examiner(DIALECTS, self.checks, lambda text: frozenset()))
+
+    def door_of(self, examiner: Examiner, **more: Any) -> Door:
+        """A door with another examiner, or with `beside` or `failed`."""
+        return Door(self.store, examiner, self.codec, self.clock, self.keep, **more)
+
+    async def keep(self, submission: Submission, error: Exception) -> UUID:
+        """What broke the door is kept."""
+        self.kept.append((submission, error))
+        return uuid5(NAMESPACE_OID, f"kept {len(self.kept)}")
 
     @asynccontextmanager
     async def open(self, door: Door | None = None) -> AsyncIterator["House"]:

@@ -8,11 +8,13 @@ from itertools import product
 
 import pytest
 
+from gateway.core.admission import Verdict
 from gateway.core.messages import DeclarationAccepted
 from gateway.ports import Unavailable
 from gateway.runtime.accepting import ACCEPTED
 from gateway.runtime.answers import Answer
-from gateway.runtime.door import Client, Door
+from gateway.runtime.door import Client
+from gateway.runtime.examining import Examiner
 from gateway.storage import Fresh
 from renderers.fonts import missing
 from tests.runtime.house import DIALECTS, ENTERPRISE, ERP, JSON, XML, House, document, example
@@ -186,7 +188,7 @@ async def test_every_fault_at_once_and_the_reference_is_echoed() -> None:
     house = House()
     changed = example().model_copy(update={"company_name": "例ษ", "applicant_code": "91320599MA9HTQ7K6J"})
     body = DIALECTS[JSON].write(changed).replace(b"{", b'{"reference": "SO-77",', 1)
-    door = Door(house.store, DIALECTS, house.checks, house.codec, house.clock, missing)
+    door = house.door_of(Examiner(DIALECTS, house.checks, missing))
     async with house.open(door):
         answer = (await house.submit(body, door=door)).content
     assert {fault["code"] for fault in answer["faults"]} >= {"TEXT-GLYPH", "OWNER-APPLICANT"}
@@ -285,10 +287,12 @@ async def test_one_that_breaks_our_code_harms_no_other() -> None:
     bodies = [document(invoice_no=f"{n}") for n in range(4)]
     bodies.insert(2, document(invoice_no="X", number="C26MA9XYD0C26666"))
     async with house.open():
-        answers = await asyncio.gather(*(house.submit(body) for body in bodies), return_exceptions=True)
-    assert isinstance(answers.pop(2), ZeroDivisionError)
-    good = [answer for answer in answers if isinstance(answer, Answer)]
-    assert sorted(answer.content["number"][-4:] for answer in good) == ["0001", "0002", "0003", "0004"]
+        answers = await asyncio.gather(*(house.submit(body) for body in bodies))
+    broken = answers.pop(2)
+    assert broken.verdict is Verdict.INTERNAL
+    assert "Do not send the same again" in broken.content["faults"][0]["remedy"]
+    assert [(kept.body, type(error)) for kept, error in house.kept] == [(bodies[2], ZeroDivisionError)]
+    assert sorted(answer.content["number"][-4:] for answer in answers) == ["0001", "0002", "0003", "0004"]
 
 
 async def test_a_door_that_closes_leaves_nobody_waiting() -> None:

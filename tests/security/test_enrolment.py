@@ -33,7 +33,7 @@ def a_desk(vault: Kept) -> Desk:
     nothing: Any = None
     anything: Any = vault
     before, after = [nothing] * 3, [nothing] * 5
-    return Desk(*before, anything, nothing, nothing, Clock(), *after)
+    return Desk(anything, *before, anything, nothing, nothing, Clock(), *after)
 
 
 def a_key(rounds: int) -> bytes:

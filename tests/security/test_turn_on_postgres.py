@@ -14,11 +14,10 @@ from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.store.postgres import PostgresStore
 from gateway.inlet import GatewayInlet
 from gateway.ports import Record
-from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Door, Submission
 from gateway.runtime.turn import LISTENS, Turn, timer_input
 from gateway.storage import Parked, TurnWork
-from tests.runtime.house import DIALECTS, ERP, INBOUND, JSON, Clock, Told, document, reply, taken
+from tests.runtime.house import DIALECTS, ERP, EXAMINER, INBOUND, JSON, Clock, Told, break_off, document, reply, taken
 
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity"
@@ -42,8 +41,8 @@ class Place:
     async def declare(self, count: int) -> list[tuple[UUID, str]]:
         """Declared, and seen by the turn."""
         store = PostgresStore(self.pool, lambda topics: None)
-        door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), self.clock, lambda text: frozenset())
-        examined = [door.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)]
+        door = Door(store, EXAMINER, GatewayCodec(), self.clock, break_off)
+        examined = [EXAMINER.examine(Submission(ERP, JSON, document(marks=f"NO. {n}"), "http")) for n in range(count)]
         answers = [answer.content for answer in await door._judged(examined)]
         await self.turn.handle(await self.log())
         return [(UUID(answer["id"]), answer["number"]) for answer in answers]
@@ -120,9 +119,9 @@ async def test_a_declaration_whose_bytes_are_gone_waits_alone(database_pool: asy
     place = Place(database_pool)
     await place.declare(1)
     store = PostgresStore(database_pool, lambda topics: None)
-    door = Door(store, DIALECTS, ProfileChecks(), GatewayCodec(), place.clock, lambda text: frozenset())
+    door = Door(store, EXAMINER, GatewayCodec(), place.clock, break_off)
     before = len(await place.log())
-    examined = [door.examine(Submission(ERP, JSON, document(marks=f"LOST {n}"), "http")) for n in range(2)]
+    examined = [EXAMINER.examine(Submission(ERP, JSON, document(marks=f"LOST {n}"), "http")) for n in range(2)]
     answers = [answer.content for answer in await door._judged(examined)]
     lost = hashlib.sha256(document(marks="LOST 0")).digest()
     await database_pool.execute("DELETE FROM origin.blob WHERE sha256 = $1", lost)

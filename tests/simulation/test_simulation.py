@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.runtime import ownership
 from simulators.simulation.faults import AT, Fault, Faults
 from simulators.simulation.loop import SimulatedLoop, Stuck
 from simulators.simulation.run import ENOUGH, Summary, outcomes, simulate
@@ -39,6 +40,18 @@ def test_everything_holds_in_two_hundred_thousand_steps_and_every_trouble_happen
     assert {"I1", "I1 bus", "I1 claims", "I2", "I4", "I5", "I6", "I8", "I10", "I13", "I14"} == set(summary.checked)
 
 
+def test_a_door_that_asks_for_no_leave_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "faults", lambda reading, client: [])
+
+    summary = Summary(1)
+    for seed in range(1, 9):
+        summary.add(simulate(seed))
+
+    found = " ".join(str(one) for outcome in summary.failed for one in outcome.violations)
+    assert "of another enterprise was answered accepted" in found
+    assert "numbers of 91320599MA9HTQ7K6J were drawn" in found
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_everything_holds_in_two_million_steps() -> None:
@@ -57,7 +70,8 @@ def test_a_world_without_troubles_has_no_doubts_no_alarms_and_no_doubles(monkeyp
         summary.add(simulate(seed))
 
     assert not summary.failed, told(summary)
-    assert set(summary.faults) <= {Fault.SAME_AGAIN, Fault.CORRECTED, Fault.CLAIMED}  # so it is on good days too
+    good_days = {Fault.SAME_AGAIN, Fault.CORRECTED, Fault.CLAIMED, Fault.TRESPASS}
+    assert set(summary.faults) <= good_days
     assert summary.checked["I4"] > 0
     assert summary.checked["I5"] == 0
 

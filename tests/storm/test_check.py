@@ -5,13 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from ops.storm.check import Certificate, Claim, Event, Evidence, File, Series, Told, check
+from ops.storm.attacks import RIGHT, Attack
+from ops.storm.check import Certificate, Claim, Event, Evidence, File, Hit, Series, Taken, Told, check
 from ops.storm.documents import Ending
 from ops.storm.load import Answer
 
 PAPER, SENT_BACK, KEPT = "11111111", "22222222", "33333333"
-EXPORTER = "91330299MA9XYD0C2A"
+EXPORTER, ATTACKER = "91330299MA9XYD0C2A", "91310199MA9GWR4P61"
+OTHER = "91320599MA9HTQ7K6J"
+OWN = "44444444"
+"""The attacker's one certificate."""
 ENDINGS = {"approve": Ending("confirmed", 2), "return": Ending("returned", 1), "draft": Ending("draft", 0)}
+SERIES = [Series("MA9XYD0C2", "C", "26", "", 3), Series("MA9GWR4P6", "C", "26", "", 1)]
+FLOOD = Hit(Attack.FLOOD, "batch", 202)
 LIVES = {PAPER: "approve", SENT_BACK: "return", KEPT: "draft"}
 
 
@@ -26,37 +32,54 @@ def events(identity: str, kinds: tuple[str, ...]) -> list[Event]:
     ]
 
 
+def attacks() -> list[Hit]:
+    """Each attack, refused as it should be; in the storm, and when it was calm."""
+    hits = [
+        Hit(a, "http", r.must, sorted(r.codes or ()), calm=calm) for a, r in RIGHT.items() for calm in (False, True)
+    ]
+    own = Hit(Attack.OWN, "http", 202, number="C26MA9GWR4P60001")
+    return [*(hit for hit in hits if hit.attack is not Attack.OWN), own, Hit(Attack.PAPER, "http", 503)]
+
+
 def sound() -> Evidence:
-    """One certificate that went to paper, one that was sent back, one draft, in 3 answers and one repeated."""
+    """One certificate that went to paper, one that was sent back, one draft, in 3 answers and one repeated; and one of
+    the attacker's own."""
     ids = (PAPER, SENT_BACK, KEPT)
     answers = [
-        Answer(f"storm-{n}", f"bytes-{n}", LIVES[identity], 202, "accepted", identity, number(n))
+        Answer(EXPORTER, f"storm-{n}", f"bytes-{n}", LIVES[identity], 202, "accepted", identity, number(n))
         for n, identity in enumerate(ids, 1)
     ]
     rows = {
         PAPER: events(PAPER, ("declared", "approved", "print_authorised:original", "printed:original")),
         SENT_BACK: events(SENT_BACK, ("declared", "returned")),
         KEPT: events(KEPT, ("drafted",)),
+        OWN: events(OWN, ("drafted",)),
     }
     told = [Told(identity, event.sequence, event.id) for identity, some in rows.items() for event in some]
     hashes = {"original": "aa" * 32, "copy": "bb" * 32}
     return Evidence(
         answers=[*answers, answers[0]],
         sent=3,
-        intake={answer.key: answer.id for answer in answers},
+        clients={"erp": EXPORTER, "thief": ATTACKER},
+        attackers=frozenset({ATTACKER}),
+        attacks=attacks(),
+        intake=[Taken("erp", answer.key, answer.id) for answer in answers] + [Taken("thief", "own-1", OWN)],
         certificates={
-            identity: Certificate(
-                identity,
-                number(n),
-                "C",
-                EXPORTER,
-                ENDINGS[LIVES[identity]].status,
-                len(rows[identity]),
-                hashes if identity == PAPER else {"original": "", "copy": ""},
-            )
-            for n, identity in enumerate(ids, 1)
+            OWN: Certificate(OWN, "C26MA9GWR4P60001", "C", ATTACKER, "draft", 1, {"original": "", "copy": ""}),
+            **{
+                identity: Certificate(
+                    identity,
+                    number(n),
+                    "C",
+                    EXPORTER,
+                    ENDINGS[LIVES[identity]].status,
+                    len(rows[identity]),
+                    hashes if identity == PAPER else {"original": "", "copy": ""},
+                )
+                for n, identity in enumerate(ids, 1)
+            },
         },
-        series=[Series("MA9XYD0C2", "C", "26", "", 3)],
+        series=SERIES,
         questions=[("q1", number(1)), ("q2", number(2))],
         endings=ENDINGS,
         receipts={PAPER: 2, SENT_BACK: 1},
@@ -68,7 +91,7 @@ def sound() -> Evidence:
         waiting={"parked messages": 0, "records of the log unread": 0},
         calm=3.0,
         recoveries=[("turn-1", 1.5)],
-        audit={"holds": True, "events": 7, "flaws": []},
+        audit={"holds": True, "events": 8, "flaws": []},
     )
 
 
@@ -89,10 +112,16 @@ def dropped(evidence: Evidence, identity: str) -> Evidence:
         certificates=kept,
         events={name: rows for name, rows in evidence.events.items() if name != identity},
         told=[record for record in evidence.told if record.certificate != identity],
-        series=[Series("MA9XYD0C2", "C", "26", "", 2)],
-        audit={"holds": True, "events": 6},
-        intake={key: found for key, found in evidence.intake.items() if key != answers[0].key},
+        series=[SERIES[0]._replace(last=2), SERIES[1]],
+        audit={"holds": True, "events": 7},
+        intake=[row for row in evidence.intake if row.key != answers[0].key],
     )
+
+
+def taken(evidence: Evidence, row: Taken) -> Evidence:
+    """One more row; of the same client and key there is one."""
+    kept = [one for one in evidence.intake if one[:2] != row[:2]]
+    return replace(evidence, intake=[*kept, row])
 
 
 def again(evidence: Evidence, identity: str) -> Evidence:
@@ -104,7 +133,7 @@ def again(evidence: Evidence, identity: str) -> Evidence:
         events={**evidence.events, identity: [*evidence.events[identity], twin]},
         told=[*evidence.told, Told(identity, twin.sequence, twin.id)],
         certificates=changed(evidence, identity, sequence=twin.sequence),
-        audit={"holds": True, "events": 8},
+        audit={"holds": True, "events": 9},
     )
 
 
@@ -115,13 +144,17 @@ DOCTORED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         "I1",
         lambda e: replace(e, answers=[*e.answers, replace(e.answers[1], number=number(3))]),
     ),
+    "a declaration was refused for a quota": (
+        "I1",
+        lambda e: replace(e, answers=[*e.answers, replace(e.answers[0], http=429, status="429", id="", number="")]),
+    ),
     "a declaration was refused": (
         "I1",
         lambda e: replace(e, answers=[*e.answers[:2], replace(e.answers[2], status="refused"), e.answers[0]]),
     ),
-    "two declarations, one certificate": ("I1", lambda e: replace(e, intake={**e.intake, "storm-2": PAPER})),
-    "a certificate that nobody was told of": ("I1", lambda e: replace(e, intake={**e.intake, "storm-9": "99"})),
-    "a gap in the numbers": ("I2", lambda e: replace(e, series=[Series("MA9XYD0C2", "C", "26", "", 4)])),
+    "two declarations, one certificate": ("I1", lambda e: taken(e, Taken("erp", "storm-2", PAPER))),
+    "a certificate that nobody was told of": ("I1", lambda e: taken(e, Taken("erp", "storm-9", "99"))),
+    "a gap in the numbers": ("I2", lambda e: replace(e, series=[SERIES[0]._replace(last=4), SERIES[1]])),
     "customs knows a number twice": ("I2", lambda e: replace(e, questions=[*e.questions, ("q3", number(2))])),
     "customs knows a number that nobody has": ("I2", lambda e: replace(e, questions=[*e.questions, ("q3", number(7))])),
     "a receipt took effect twice": ("I6", lambda e: again(e, SENT_BACK)),
@@ -162,16 +195,60 @@ DOCTORED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "a process never came back": ("I13", lambda e: replace(e, troubles=["not ready: turn-1"])),
     "it took too long": ("I13", lambda e: replace(e, calm=121.0)),
     "a process was not ready in time": ("I13", lambda e: replace(e, recoveries=[("turn-1", 5.1)])),
-    "the chain does not verify": ("I14", lambda e: replace(e, audit={"holds": False, "events": 7})),
-    "the auditor did not see all": ("I14", lambda e: replace(e, audit={"holds": True, "events": 6})),
+    "the chain does not verify": ("I14", lambda e: replace(e, audit={"holds": False, "events": 8})),
+    "the auditor did not see all": ("I14", lambda e: replace(e, audit={"holds": True, "events": 7})),
     "the auditor could not look": ("I14", lambda e: replace(e, audit={})),
+    "a declaration of another's hand": ("I16", lambda e: taken(e, Taken("thief", "name-1", PAPER))),
+    "a number that its owner was never told": (
+        "I16",
+        lambda e: replace(
+            e,
+            certificates={**e.certificates, OWN: e.certificates[OWN]._replace(number=number(4), exporter=EXPORTER)},
+            series=[SERIES[0]._replace(last=4)],
+            intake=[row._replace(client="erp") if row.certificate == OWN else row for row in e.intake],
+            answers=[*e.answers, Answer(ATTACKER, "own-1", "bytes", "draft", 202, "accepted", OWN, number(4))],
+        ),
+    ),
+    "an attack was given a number": (
+        "I16",
+        lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.FLOOD, "batch", 202, number=number(3))]),
+    ),
+    "a stream told of others": (
+        "I16",
+        lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.STREAM, "stream", 200, number=number(3))]),
+    ),
+    "a certificate with a number of another organisation": (
+        "I16",
+        lambda e: replace(
+            e,
+            certificates=changed(e, OWN, exporter=OTHER),
+            clients={**e.clients, "thief": OTHER},
+            attackers=frozenset({ATTACKER, OTHER}),
+        ),
+    ),
+    "an attack was let in": ("I17", lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.EXPORTER, "http", 202)])),
+    "an attack broke us": ("I17", lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.COSTLY, "bus", 500)])),
+    "an attack has no answer": ("I17", lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.COSTLY, "folder", 0)])),
+    "an attack was put off when nothing was down": (
+        "I17",
+        lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.PAPER, "http", 503, calm=True)]),
+    ),
+    "the answer tells that a number is taken": (
+        "I17",
+        lambda e: replace(e, attacks=[*e.attacks, Hit(Attack.EXPORTER, "http", 422, ["OWNER-EXPORTER", "X"])]),
+    ),
+    "an attack that was never made": ("I17", lambda e: replace(e, attacks=[h for h in e.attacks if h.http != 401])),
+    "a flood that met no quota": (
+        "I17",
+        lambda e: replace(e, attacks=[*(h for h in e.attacks if h.attack != Attack.FLOOD), FLOOD]),
+    ),
 }
 
 
 def test_sound_evidence_holds() -> None:
     verdicts = check(sound())
     assert broken(sound()) == set(), [verdict.violations for verdict in verdicts]
-    assert [verdict.name for verdict in verdicts] == ["I1", "I2", "I6", "I8", "I10", "I13", "I14"]
+    assert [verdict.name for verdict in verdicts] == ["I1", "I2", "I6", "I8", "I10", "I13", "I14", "I16", "I17"]
     assert all(verdict.rows for verdict in verdicts)
 
 
@@ -187,7 +264,7 @@ def test_a_number_given_twice_is_found() -> None:
 
 
 def test_nothing_to_look_at_is_no_success() -> None:
-    assert broken(Evidence()) == {"I1", "I2", "I6", "I8", "I10", "I14"}
+    assert broken(Evidence()) == {"I1", "I2", "I6", "I8", "I10", "I14", "I16", "I17"}
 
 
 def test_only_the_first_violations_are_told_one_by_one() -> None:

@@ -10,13 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from ops.storm.attacks import Attack
+from ops.storm.ground import THIEF, Ground
 from ops.storm.plan import Kind
 from ops.storm.report import Report
 from ops.storm.run import Plan, Storm
+from simulators.erp.enterprises import many
 
 READY = 30.0
 """Seconds for a killed process on a machine that runs other tests; the release run holds it to 5."""
 SMALL = {"intake": 1, "turn": 2, "relay": 2, "render": 1, "print": 1, "customs": 1}
+VICTIMS = tuple(many(4))
+"""The enterprises of a small storm."""
+
+
+class Careless(Ground):
+    """The attacker has leave to declare for the others."""
+
+    async def let_in(self) -> dict[str, str]:
+        keys = await super().let_in()
+        async with self.visit() as http:
+            for victim in VICTIMS:
+                await self.operator(http).grant(THIEF, victim.code)
+        return keys
 
 
 async def rage(folder: Path, declarations: int, faults: int, **more: object) -> Report:
@@ -37,6 +53,18 @@ async def test_a_fault_of_each_kind(tmp_path: Path) -> None:
     assert {*(one.kind for one in report.faults), *left_out} == set(Kind)
     assert set(left_out) <= {Kind.DATA}
     assert sum(verdict.rows for verdict in report.verdicts) > 300
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+async def test_numbers_that_move_by_anothers_hand_are_found(tmp_path: Path) -> None:
+    report = await Storm(Plan(40, 0, 3, brokers=0, ready=READY, fleet=SMALL), tmp_path / "run", Careless).run()
+    broken = {verdict.name: " ".join(verdict.violations) for verdict in report.verdicts if not verdict.holds}
+    assert {"I16", "I17"} <= broken.keys() <= {"I2", "I16", "I17"}, broken  # it takes numbers that lie apart, too
+    assert any(f"of {victim.code} was moved by" in broken["I16"] for victim in VICTIMS)
+    assert any(f"was drawn, and {victim.organisation} was not told" in broken["I16"] for victim in VICTIMS)
+    assert f"{Attack.STREAM} by stream was given the number C" in broken["I16"]
+    assert f"{Attack.EXPORTER} by http was answered 202" in broken["I17"]
 
 
 @pytest.mark.long

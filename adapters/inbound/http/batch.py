@@ -13,6 +13,7 @@ from adapters.inbound.lines import MAX_BYTES, DoorLike, LineBatch, Sender, Split
 from gateway.ports import Unavailable
 from gateway.reading import IntakeObserver
 from gateway.runtime.answers import Answer
+from gateway.runtime.pauses import Pauses
 from gateway.runtime.quotas import Quotas
 
 SECONDS: Final = 120.0
@@ -54,6 +55,7 @@ class Batches:
     async def _read(self, batch: LineBatch, request: Request, receive: Receive) -> int | None:
         """Submit the lines as they come; the number of the first line not read, None when all were."""
         splitter = Splitter(self._max_bytes)
+        pauses = Pauses()
         size = 0
         try:
             async with asyncio.timeout(SECONDS):
@@ -67,6 +69,7 @@ class Batches:
                         if batch.full or size > MAX_BYTES:
                             return line.number
                         batch.add(line)
+                        await pauses.between()
                     if not message.get("more_body"):
                         break
         except TimeoutError:

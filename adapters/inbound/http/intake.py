@@ -33,7 +33,7 @@ from gateway.core.faults import Refused, Severity
 from gateway.core.quotas import Over, Quota
 from gateway.ports import Unavailable
 from gateway.reading import Authenticator, IntakeObserver
-from gateway.runtime.answers import Answer, fault_data
+from gateway.runtime.answers import ON_FILE, Answer, fault_data
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import over_quota, too_large
 from gateway.runtime.quotas import Quotas
@@ -146,7 +146,7 @@ class Intake:
             self._quotas.uncount(request.client, len(body))
             raise
         self._observer.received("http", answer.verdict, time.perf_counter() - started)
-        if answer.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
+        if answer.verdict in ON_FILE:
             await respond(send, STATUS[answer.verdict], JSON, answer.body)
             return
         problem = problem_of(answer)
@@ -234,6 +234,8 @@ def problem_of(answer: Answer) -> Problem:
     more: dict[str, Any] = {"reference": content["reference"], "errors": faults}
     if "id" in content:
         more["id"] = content["id"]
+    if answer.verdict is Verdict.INTERNAL:
+        return Problem("internal", faults[0]["message"], {**more, "kept": content["kept"]})
     if answer.verdict is Verdict.CONFLICT:
         return Problem("declaration-conflict", faults[0]["message"], more)
     kinds = {fault["code"] for fault in faults}

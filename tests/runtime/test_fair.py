@@ -1,0 +1,69 @@
+"""Lines that take turns, and what a client may take of the event loop."""
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.runtime.allowance import GROWS, MOST, QUICK, Allowance
+from gateway.runtime.fair import FairQueue
+
+STEPS = st.lists(st.one_of(st.sampled_from("abc"), st.integers(1, 5)), max_size=60)
+
+
+@given(STEPS)
+def test_a_line_keeps_its_order_and_nothing_is_lost_or_doubled(steps: list[str | int]) -> None:
+    queue, sent, got = FairQueue[tuple[str, int]](), defaultdict[str, int](int), []
+    for step in steps:
+        if isinstance(step, int):
+            got += queue.take(step)
+        else:
+            sent[step] += 1
+            queue.add(step, (step, sent[step]))
+    got += queue.take(1000)
+    assert list(queue) == []
+    for name, count in sent.items():
+        assert [item for item in got if item[0] == name] == [(name, n + 1) for n in range(count)]
+    assert len(got) == sum(sent.values())
+
+
+def test_who_sends_much_waits_for_himself() -> None:
+    queue = FairQueue[str]()
+    for number in range(100):
+        queue.add("flood", f"flood {number}")
+    queue.add("honest", "honest 0")
+    assert "honest 0" in queue.take(2)
+    assert queue.take(3) == ["flood 1", "flood 2", "flood 3"]
+
+
+def test_turns_go_on_where_they_stopped() -> None:
+    queue = FairQueue[str]()
+    for name in "abc":
+        for _ in range(9):
+            queue.add(name, name)
+    assert sorted(one for _ in range(6) for one in queue.take(1)) == sorted("aabbcc")
+
+
+def test_a_line_whose_first_is_not_ready_waits_and_no_other() -> None:
+    queue = FairQueue[str]()
+    for name, item in (("a", "slow"), ("a", "quick"), ("b", "quick")):
+        queue.add(name, item)
+    assert queue.take(9, lambda item: item == "quick") == ["quick"]
+    assert queue.take(9) == ["slow", "quick"]
+
+
+def test_good_documents_cost_nothing() -> None:
+    allowance = Allowance()
+    for number in range(100_000):
+        allowance.spend("a", QUICK, number * QUICK)
+    assert allowance.left("a", 100.0)
+
+
+def test_slow_ones_are_used_up_and_grow_again_for_their_client_alone() -> None:
+    allowance = Allowance()
+    allowance.spend("a", MOST * 2, 10.0)
+    assert (allowance.left("a", 10.0), allowance.left("b", 10.0)) == (False, True)
+    assert not allowance.left("a", 10.0 + MOST / GROWS - 0.01)
+    assert allowance.left("a", 10.0 + MOST / GROWS + 0.01)
+    assert allowance.left("a", 10.0 + 3 * MOST / GROWS)
+    assert not allowance._used, "who has used nothing lately takes no room"
