@@ -8,8 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -21,15 +20,12 @@ from prometheus_client import CollectorRegistry
 
 from adapters.bus.kafka import KafkaBus
 from adapters.bus.kafka_lag import Lags
-from adapters.bus.log import declare
 from adapters.bus.postgres import PostgresBus
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.inbound.metrics import IntakeMetrics, LinkMetrics
-from adapters.postgres.embedded import Embedded
-from adapters.postgres.migrate import migrate
-from adapters.postgres.pool import check_server, connect, create_pool
+from adapters.postgres.pool import connect, create_pool
 from adapters.printers.spool import SpoolPrinter
 from adapters.store.audit import PostgresDays
 from adapters.store.blobs import PostgresBlobs
@@ -42,6 +38,7 @@ from adapters.store.vault import Vault
 from gateway import broker, keyfile, operator_files
 from gateway.core.overdue import RulesRefused
 from gateway.core.quotas import QuotasRefused
+from gateway.database import Database, database, patiently
 from gateway.gauges import watch, watch_broker
 from gateway.health import examine, troubles
 from gateway.inlet import GatewayInlet
@@ -83,38 +80,6 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where PostgreSQL is: `pooled` may go through pgbouncer, `direct` never does."""
-
-    pooled: str
-    direct: str
-    embedded: bool
-
-
-@contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The database, running and migrated. The embedded one is started, and stopped at the end. Raises EmbeddedError,
-    ServerRefused, MigrationRefused, Unavailable."""
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.database_url:
-            direct = settings.database_direct_url or settings.database_url
-            place = Database(settings.database_url, direct, embedded=False)
-        else:
-            server = Embedded(settings.data / "postgres")
-            await asyncio.to_thread(server.start)
-            stack.push_async_callback(asyncio.to_thread, server.stop)
-            place = Database(server.dsn, server.dsn, embedded=True)
-        connection = await connect(place.direct)
-        try:
-            await check_server(connection)
-            await migrate(connection)
-            await declare(connection)
-        finally:
-            await connection.close()
-        yield place
-
-
 class Gateway:
     """A gateway process with its roles. Use as an async context manager; `run` returns when `stop` was asked for."""
 
@@ -131,26 +96,30 @@ class Gateway:
         self._stack = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
         self._jobs = Jobs(self._stopping)
+        self._ready: Callable[[], Awaitable[Sequence[str]]] = _not_yet
 
     async def __aenter__(self) -> Self:
         """Everything connected and wired; nothing runs yet."""
         settings = self.settings
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            place = await self._stack.enter_async_context(database(settings))
-            pooled = place.pooled != place.direct
-            pool = await create_pool(place.pooled, largest=10, pooled=pooled)
-            self._stack.push_async_callback(_close, pool)
-            bus = await self._stack.enter_async_context(PostgresBus(pool, partial(connect, place.direct)))
             registry = CollectorRegistry()
             about_the_process(registry, settings.roles)
             metrics = Metrics(registry)
-            await _proposals(pool)
+            self._probe(registry)
+            place = await self._stack.enter_async_context(database(settings, metrics, self._stopping))
+            pooled = place.pooled != place.direct
+            connected = partial(create_pool, place.pooled, largest=10, pooled=pooled)
+            pool = await patiently(connected, metrics, self._stopping)
+            self._stack.push_async_callback(_close, pool)
+            bus = await self._stack.enter_async_context(PostgresBus(pool, partial(connect, place.direct)))
+            await patiently(partial(_proposals, pool), metrics, self._stopping)
             carrier = await self._carrier(pool, bus, metrics)
             vault = Vault(pool, keyfile.read_or_make(settings.master_key_path))
-            await _checked(vault)
+            await patiently(partial(_checked, vault), metrics, self._stopping)
+            self._ready = Shared(partial(troubles, pool), READY_KEPT)
             self._wire(pool, bus, carrier, place, vault, registry, metrics)
-            self._watch(pool, carrier, registry, metrics)
+            self._watch(pool, carrier, metrics)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -254,7 +223,7 @@ class Gateway:
             limits = operator_files.limits(settings)
             clients = Clients(pool, limits)
             table = PostgresQuotas(pool, limits)
-            feed = StatusStream(pool)
+            feed = StatusStream(pool, keyfile.read(settings.master_key_path))
             intake = IntakeMetrics(registry)
             quotas = Quotas(clock, table, uuid4(), intake.over)
             leaves = Leaves(pool)
@@ -274,7 +243,7 @@ class Gateway:
                 operator_key=keyfile.read_or_make(settings.operator_key_path),
                 observer=intake,
                 registry=registry,
-                ready=Shared(partial(troubles, pool), READY_KEPT),
+                ready=self._ready,
                 clock=clock,
                 max_bytes=settings.max_bytes,
             )
@@ -299,7 +268,7 @@ class Gateway:
                 )
                 self._jobs.add("folder", folders.run, end=folders.stop)
 
-    def _watch(self, pool: asyncpg.Pool, carrier: Bus, registry: CollectorRegistry, metrics: Metrics) -> None:
+    def _watch(self, pool: asyncpg.Pool, carrier: Bus, metrics: Metrics) -> None:
         """What whoever is on call looks at, in every process whatever its roles."""
         settings, on_kafka = self.settings, isinstance(carrier, KafkaBus)
         self._jobs.add("gauges", lambda: watch(pool, metrics, settings.data, on_kafka=on_kafka))
@@ -307,16 +276,20 @@ class Gateway:
             lags = Lags(carrier.cluster, [group for group in GROUPS if group != "relay"])
             self._stack.push_async_callback(lags.close)
             self._jobs.add("lags", lambda: watch_broker(lags, metrics))
-        if settings.metrics_port is not None:
-            well = Shared(partial(troubles, pool), READY_KEPT)
 
-            async def ready() -> Sequence[str]:
-                return ["The gateway is closing."] if self._stopping.is_set() else await well()
+    def _probe(self, registry: CollectorRegistry) -> None:
+        """The listener of its own; it tells from the beginning, so that a process that waits is seen to wait."""
+        settings = self.settings
+        if settings.metrics_port is None:
+            return
 
-            probes = Probes(settings.host, settings.metrics_port, registry, ready)
-            self._stack.push_async_callback(asyncio.to_thread, probes.close)
-            self.metrics_port = probes.port
-            log.info("probes.listening", host=settings.host, port=probes.port)
+        async def ready() -> Sequence[str]:
+            return ["The gateway is closing."] if self._stopping.is_set() else await self._ready()
+
+        probes = Probes(settings.host, settings.metrics_port, registry, ready)
+        self._stack.push_async_callback(asyncio.to_thread, probes.close)
+        self.metrics_port = probes.port
+        log.info("probes.listening", host=settings.host, port=probes.port)
 
     def _listen(self, app: "Application") -> None:
         from adapters.inbound.http.server import HttpServer, listen
@@ -352,6 +325,11 @@ async def _proposals(pool: asyncpg.Pool) -> None:
     """Said at each start until the operator has answered."""
     if waiting := await Leaves(pool).proposed():
         log.warning("leave.proposed", waiting=waiting, answer="origin client grants --proposed")
+
+
+async def _not_yet() -> Sequence[str]:
+    """Before there is a database."""
+    return ["The database does not answer."]
 
 
 async def _checked(vault: Vault) -> None:

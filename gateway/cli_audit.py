@@ -16,6 +16,7 @@ import typer
 
 from gateway.cli_common import (
     FAULTY,
+    NO_TEXT,
     UNREACHABLE,
     USAGE,
     JsonOption,
@@ -200,7 +201,10 @@ def _progress(as_json: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _ask(data: Path | None, question: "Callable[[asyncpg.Connection], Any]", table: str = "origin.audit_day") -> Any:
     """Put a question to the database, which must have this table. Raises Stop."""
+    from asyncpg import DataError
+
     from adapters.postgres.install import EmbeddedError
+    from adapters.postgres.pool import ServerRefused
     from gateway.ports import Unavailable
 
     async def run() -> Any:
@@ -211,7 +215,9 @@ def _ask(data: Path | None, question: "Callable[[asyncpg.Connection], Any]", tab
 
     try:
         return asyncio.run(run())
-    except (EmbeddedError, Unavailable, OSError) as trouble:
+    except DataError:
+        raise Stop(NO_TEXT, USAGE) from None
+    except (EmbeddedError, ServerRefused, Unavailable, OSError) as trouble:
         raise Stop(f"The database can't be read: {trouble}", UNREACHABLE) from None
 
 

@@ -1,7 +1,6 @@
 """status, timeline, print, confirm: one certificate, by id or number."""
 
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 import typer
 
@@ -16,6 +15,7 @@ from gateway.cli_common import (
     example,
     facts,
     get,
+    quoted,
     say,
     show,
     when,
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: JsonOption = False) -> None:
     """Where a certificate is now."""
-    found = get(url, f"/v1/certificates/{quote(id, safe='')}", api_key(key_file))
+    found = get(url, f"/v1/certificates/{quoted(id)}", api_key(key_file))
     if as_json:
         dump(found)
         return
@@ -52,7 +52,7 @@ def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: Js
 
 def timeline(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: JsonOption = False) -> None:
     """What happened to a certificate, in order."""
-    found = get(url, f"/v1/certificates/{quote(id, safe='')}/timeline", api_key(key_file))
+    found = get(url, f"/v1/certificates/{quoted(id)}/timeline", api_key(key_file))
     if as_json:
         dump(found)
         return
@@ -68,7 +68,7 @@ def print_(
     as_json: JsonOption = False,
 ) -> None:
     """Print it: each paper once. Exit 1 when that is not possible, with the reason."""
-    path = f"/v1/certificates/{quote(id, safe='')}/print"
+    path = f"/v1/certificates/{quoted(id)}/print"
     _tell(call("POST", url, path, api_key(key_file), json={"what": what}).json(), as_json)
 
 
@@ -81,7 +81,7 @@ def confirm(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether it was printed: yes ends its life well; after a no only an approved exception prints it again."""
-    path = f"/v1/certificates/{quote(id, safe='')}/confirm"
+    path = f"/v1/certificates/{quoted(id)}/confirm"
     _tell(call("POST", url, path, api_key(key_file), json={"printed": printed == "yes", "what": what}).json(), as_json)
 
 

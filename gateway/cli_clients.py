@@ -20,6 +20,7 @@ from gateway.cli_common import (
     hint,
     login,
     operator_key,
+    quoted,
     say,
     show,
     when,
@@ -246,9 +247,7 @@ def _act(by: str | None) -> dict[str, str]:
 
 
 def _path(name: str) -> str:
-    from urllib.parse import quote
-
-    return f"/v1/admin/clients/{quote(name, safe='')}"
+    return f"/v1/admin/clients/{quoted(name)}"
 
 
 def _yes(value: bool) -> str:

@@ -31,6 +31,7 @@ MAX_TEXT = 64 << 10
 """Largest file with a key or a password, bytes."""
 SECONDS = 60.0
 """Longest wait for an answer."""
+NO_TEXT = "An argument can't be sent: it is no number, or no text."
 
 
 class Stop(Exception):
@@ -182,10 +183,20 @@ def call(method: str, url: str, path: str, key: str, **options: Any) -> "httpx.R
     except httpx.TransportError:
         unreachable(url)
     except ValueError:  # not UTF-8, or not a number
-        raise Stop("An argument can't be sent: it is no number, or no text.", USAGE) from None
+        raise Stop(NO_TEXT, USAGE) from None
     if answer.is_success:
         return answer
     raise Stop(problem_text(answer), UNREACHABLE if answer.status_code == 503 else FAULTY)
+
+
+def quoted(name: str) -> str:
+    """A name as one part of an address. Raises Stop when it is not UTF-8."""
+    from urllib.parse import quote
+
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise Stop(NO_TEXT, USAGE) from None
 
 
 def get(url: str, path: str, key: str, **parameters: Any) -> Any:

@@ -49,10 +49,12 @@ def _serve(settings: "Settings", share_port: bool) -> int:
     import asyncio
     import signal
 
+    import structlog
     import uvloop
 
     from gateway import logs
     from gateway.app import Gateway, problems_at_start
+    from gateway.database import Ended
 
     logs.configure(settings.log_level)
 
@@ -68,6 +70,8 @@ def _serve(settings: "Settings", share_port: bool) -> int:
 
     try:
         uvloop.run(run())
+    except Ended:
+        structlog.get_logger().info("gateway.stopped")
     except problems_at_start() as trouble:
         raise Stop(f"The gateway could not start: {trouble}", UNREACHABLE) from None
     return 0

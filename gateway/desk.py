@@ -11,7 +11,6 @@ from unicodedata import category
 from uuid import UUID, uuid5
 
 import orjson
-from stdnum.cn import uscc
 
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import Kept, PostgresDeadLetters
@@ -19,6 +18,7 @@ from adapters.store.leaves import Leaves
 from adapters.store.quotas import PostgresQuotas
 from adapters.store.vault import Vault
 from gateway.core.messages import LetterMended
+from gateway.core.predicates import valid_uscc
 from gateway.operations import (
     ClientItem,
     DeadItem,
@@ -314,7 +314,7 @@ def _told(refusal: RenderRefused, remedy: str) -> Refusal:
 
 def _enterprise(code: str) -> str:
     cleaned = code.strip().upper()
-    if not cleaned.isascii() or len(cleaned) != 18 or not uscc.is_valid(cleaned):
+    if not valid_uscc(cleaned):
         raise Refusal(
             "ENTERPRISE-CODE",
             "This is not a unified social credit code (统一社会信用代码).",

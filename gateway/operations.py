@@ -8,9 +8,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from gateway.core.quotas import Quota
+
+
+def _storable(text: str) -> str:
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise PydanticCustomError("text_unstorable", "Text has no NUL and no half character (surrogate)")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
+"""What PostgreSQL can hold as text."""
+Person = Annotated[Text, Field(min_length=1, max_length=100, description="a person, e.g. the login name")]
 
 Kind = Literal["seal", "signature"]
 """What an image is: the enterprise's seal (印章) or the applicant's handwriting (手签)."""
@@ -186,8 +198,8 @@ class DeadMessage(DeadItem):
 class Ruling(Item):
     """Who decided about a dead letter, and why."""
 
-    by: Annotated[str, Field(min_length=1, max_length=100, description="a person, e.g. the login name")]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    by: Person
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
 
 
 class Finding(Item):

@@ -1,7 +1,7 @@
 """Status changes as server-sent events: one reader of the log per process, as many streams as there are listeners.
 
-The cursor of a stream is where it stands in each partition of the status topic, written compactly. Log offsets are
-gapless and in commit order (design law 4), so nothing is lost between two connections, and nothing comes twice.
+The cursor of a stream is where it stands in each partition of the status topic (`cursors`). Log offsets are gapless and
+in commit order (design law 4), so nothing is lost between two connections, and nothing comes twice.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ import asyncpg
 import orjson
 import structlog
 
+from adapters.feeds.cursors import Cursors
 from adapters.postgres.errors import unavailable
 from gateway.ports import Unavailable
-from gateway.reading import BadCursor, TooManyReaders
+from gateway.reading import TooManyReaders
 
 STATUS: Final = "origin.status.changed.v1"
 BEAT: Final = 15.0
@@ -28,7 +29,6 @@ BACKLOG: Final = 2000
 MOST_STREAMS: Final = 1000
 MOST_PER_ENTERPRISE: Final = 50
 PAGE: Final = 500
-DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 ENDS: Final = "SELECT next_offset FROM origin.log_partition WHERE topic = $1 ORDER BY partition"
 
@@ -59,32 +59,6 @@ class Change:
     """The event as one line of JSON."""
 
 
-def encode(positions: Sequence[int]) -> str:
-    """A cursor: the next offset of each partition in base 36, e.g. ``0.a.13``."""
-    return ".".join(_base36(position) for position in positions)
-
-
-def decode(cursor: str, partitions: int) -> list[int]:
-    """The positions of a cursor; "0" is the beginning. Raises BadCursor."""
-    if cursor == "0":
-        return [0] * partitions
-    parts = cursor.split(".")
-    if len(parts) != partitions or not all(0 < len(p) <= 13 and set(p) <= set(DIGITS) for p in parts):
-        raise BadCursor("not a cursor of this stream")
-    positions = [int(part, 36) for part in parts]
-    if max(positions) >= 1 << 62:
-        raise BadCursor("not a cursor of this stream")
-    return positions
-
-
-def _base36(number: int) -> str:
-    text = ""
-    while number or not text:
-        number, digit = divmod(number, 36)
-        text = DIGITS[digit] + text
-    return text
-
-
 def change(partition: int, offset: int, body: bytes) -> Change | None:
     """A record of the status topic; None for one that is no event (it is passed over, never an error)."""
     try:
@@ -107,8 +81,11 @@ class _Stream:
 class StatusStream:
     """Implements `gateway.reading.StatusFeed`. Start `run` as a task; it reads the log only while somebody listens."""
 
-    def __init__(self, pool: asyncpg.Pool, *, partitions: int = 8, beat: float = BEAT, pause: float = PAUSE) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, master_key: str, *, partitions: int = 8, beat: float = BEAT, pause: float = PAUSE
+    ) -> None:
         self._pool = pool
+        self._cursors = Cursors(master_key, partitions)
         self._partitions = partitions
         self._beat = beat
         self._pause = pause
@@ -137,7 +114,7 @@ class StatusStream:
 
     def subscribe(self, enterprise: str, cursor: str | None) -> AsyncIterator[bytes]:
         """A stream for one listener. Raises BadCursor or TooManyReaders at once."""
-        start = None if cursor is None else decode(cursor, self._partitions)
+        start = None if cursor is None else self._cursors.read(enterprise, cursor)
         own = sum(stream.enterprise == enterprise for stream in self._streams)
         if self._closed or len(self._streams) >= MOST_STREAMS or own >= MOST_PER_ENTERPRISE:
             raise TooManyReaders
@@ -158,7 +135,7 @@ class StatusStream:
             positions = list(at) if start is None else [min(a, b) for a, b in zip(start, at, strict=True)]
             yield b": certificates of origin, status changes\nretry: 3000\n\n"
             if start is None:
-                yield _mark(positions)
+                yield self._mark(stream.enterprise, positions)
             while any(position < end for position, end in zip(positions, at, strict=True)):
                 for found in await self._page(positions, at, stream.enterprise):
                     yield found
@@ -188,7 +165,7 @@ class StatusStream:
                 positions[partition] = row["offset"] + 1
                 found = change(partition, row["offset"], row["body"])
                 if found is not None and enterprise in found.owners:
-                    pieces.append(_event(positions, found))
+                    pieces.append(self._event(enterprise, positions, found))
             if len(own) < PAGE and position < end:
                 positions[partition] = end
         return pieces
@@ -201,14 +178,14 @@ class StatusStream:
                 if self._read_to is not None and stream.queue.empty():
                     # Everything before this was looked at and was not ours: no need to read it again later.
                     positions[:] = map(max, positions, self._read_to)
-                yield _mark(positions)
+                yield self._mark(stream.enterprise, positions)
                 continue
             if found is None:
                 yield b": the gateway is closing; come back with the last event id\n\n"
                 return
             if found.offset >= positions[found.partition]:
                 positions[found.partition] = found.offset + 1
-                yield _event(positions, found)
+                yield self._event(stream.enterprise, positions, found)
             if stream.too_slow and stream.queue.empty():
                 yield b": you read too slowly; come back with the last event id\n\n"
                 return
@@ -259,13 +236,12 @@ class StatusStream:
             )
         return rows
 
+    def _event(self, enterprise: str, positions: Sequence[int], found: Change) -> bytes:
+        # `kind` comes from a closed set of ours; a line break in it would forge a field.
+        kind = found.kind if found.kind.isidentifier() else "message"
+        cursor = self._cursors.write(enterprise, positions)
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), kind.encode(), found.data)
 
-def _event(positions: Sequence[int], found: Change) -> bytes:
-    # `kind` comes from a closed set of ours; a line break in it would forge a field.
-    kind = found.kind if found.kind.isidentifier() else "message"
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (encode(positions).encode(), kind.encode(), found.data)
-
-
-def _mark(positions: Sequence[int]) -> bytes:
-    """No event, only a new place to come back to."""
-    return b": still here\nid: %b\n\n" % encode(positions).encode()
+    def _mark(self, enterprise: str, positions: Sequence[int]) -> bytes:
+        """No event, only a new place to come back to."""
+        return b": still here\nid: %b\n\n" % self._cursors.write(enterprise, positions).encode()

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 SOCKET_PATH_MAX = 100
 """Bytes; the kernel allows 107, the lock file beside the socket takes 5 more."""
+RECOVERS = "57P03"
+"""What a server says that starts up, recovers or shuts down."""
 LOG_MAX = 8 * 1024 * 1024
 PASSING = ("pre-existing shared memory block", "lock file", "could not bind", "Address already in use")
 """Complaints that end by themselves, once the processes of a killed server are gone."""
@@ -274,14 +276,14 @@ class Embedded:
         return postmaster.complaint(self.logfile, begin)
 
     def _ready(self, deadline: float) -> bool:
-        """Waits until the server lets us in; False when it ended, or time is up."""
+        """Waits until the server lets us in; as long as it says that it recovers. False: it ended, or time is up."""
         while time.monotonic() < deadline:
             if self._child is not None and self._child.poll() is not None:
                 return False
             answer = postmaster.answers(self.sockets, config.ROLE, config.DATABASE)
             if answer == "" and self.pid is not None:
                 return True
-            if answer not in ("", "absent", "57P03"):  # 57P03: starting up, recovering, shutting down
+            if answer not in ("", "absent", RECOVERS):
                 raise EmbeddedError(
                     "embedded.refused",
                     f"The server in {self.directory} does not let this user in (SQLSTATE {answer}).",
@@ -289,6 +291,8 @@ class Embedded:
                 )
             if self._child is None and self.pid is None:
                 return False
+            if answer == RECOVERS:
+                deadline = max(deadline, time.monotonic() + 10.0)
             time.sleep(0.01)
         return False
 

@@ -4,6 +4,9 @@ SQL names its schema (`origin.log`), so nothing depends on `search_path`. Behind
 session setting is sent, because it refuses unknown ones; LISTEN and session locks use a direct connection.
 """
 
+import contextlib
+import ssl
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -42,31 +45,58 @@ def options(*, pooled: bool = False, application: str = "origin") -> dict[str, A
 
 
 async def connect(dsn: str, *, application: str = "origin") -> asyncpg.Connection:
-    """One direct connection. Raises Unavailable; ServerRefused where a pooler answers, which takes no settings."""
-    try:
-        with unavailable("connect"):
-            return await asyncpg.connect(dsn, **options(application=application))
-    except Unavailable as trouble:
-        if isinstance(trouble.__cause__, asyncpg.ProtocolViolationError):
-            raise ServerRefused(
-                "database.pooler",
-                "A pooler answers, such as pgbouncer: ORIGIN_DATABASE_DIRECT_URL must name the server itself.",
-            ) from trouble
-        raise
+    """One direct connection. Raises Unavailable, ServerRefused."""
+    with _connecting("ORIGIN_DATABASE_DIRECT_URL or ORIGIN_DATABASE_URL"):
+        return await asyncpg.connect(dsn, **options(application=application))
 
 
 async def create_pool(
     dsn: str, *, smallest: int = 1, largest: int = 10, pooled: bool = False, application: str = "origin"
 ) -> asyncpg.Pool:
-    """A pool of `smallest` to `largest` connections. Raises Unavailable.
+    """A pool of `smallest` to `largest` connections. Raises Unavailable, ServerRefused.
 
     A connection given back is not cleaned by a query, which would cost every use a round trip: nothing of ours leaves
     settings, listeners or session locks on a pooled connection. An open transaction is still rolled back.
     """
-    with unavailable("connect"):
+    with _connecting("ORIGIN_DATABASE_URL"):
         return await asyncpg.create_pool(
             dsn, min_size=smallest, max_size=largest, reset=_as_it_is, **options(pooled=pooled, application=application)
         )
+
+
+@contextlib.contextmanager
+def _connecting(setting: str) -> Iterator[None]:
+    """Tells a server that is away, which may be waited for, from an address that no waiting makes right. `setting` is
+    where the address comes from; what stands in it is never repeated."""
+    try:
+        with unavailable("connect"):
+            yield
+    except (Unavailable, asyncpg.PostgresError, ValueError, OverflowError) as trouble:
+        cause = trouble.__cause__ if isinstance(trouble, Unavailable) else trouble
+        refusal = _refusal(cause, setting)
+        if refusal is None:
+            raise
+        raise refusal from trouble
+
+
+def _refusal(cause: BaseException | None, setting: str) -> ServerRefused | None:
+    state = getattr(cause, "sqlstate", None) or ""
+    said = str(cause) if isinstance(cause, asyncpg.ProtocolViolationError | ConnectionError) else ""
+    if "startup parameter" in said:
+        return ServerRefused(
+            "database.pooler",
+            "A pooler answers, such as pgbouncer: ORIGIN_DATABASE_DIRECT_URL must name the server itself.",
+        )
+    if state == "3D000" or "does not exist" in said or "no such database" in said:
+        return ServerRefused("database.missing", f"The server has no such database, or no such user: see {setting}.")
+    if state.startswith("28") or state == "42501" or "authentication failed" in said or "no such user" in said:
+        return ServerRefused("database.login", f"The server does not let this user in: see {setting}.")
+    if isinstance(cause, ValueError | OverflowError):  # asyncpg's own among them
+        example = "postgresql://user:password@host:5432/database"
+        return ServerRefused("database.address", f"This is not an address like {example}: see {setting}.")
+    if isinstance(cause, ssl.SSLCertVerificationError) or "rejected SSL" in said:
+        return ServerRefused("database.tls", f"No trusted TLS connection comes about: see sslmode in {setting}.")
+    return None
 
 
 async def check_server(connection: Connection, *, accept_data_loss: bool = False) -> None:

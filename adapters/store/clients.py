@@ -11,11 +11,11 @@ from typing import Final, TypeAlias
 
 import asyncpg
 import orjson
-from stdnum.cn import uscc
 
 from adapters.bus.log import declare_client
 from adapters.postgres.errors import unavailable
 from adapters.store.acts import note
+from gateway.core.predicates import valid_uscc
 from gateway.core.quotas import NO_LIMITS, Limits
 from gateway.operations import OPERATOR, ClientItem, NewClient, Refusal
 from gateway.runtime.door import Client
@@ -123,7 +123,7 @@ class Clients:
                 "CLIENT-PREFIX", "A serial prefix is 0 to 3 letters or digits.", "Leave it out, or shorten it."
             )
         code = enterprise.strip().upper()
-        if not uscc.is_valid(code):
+        if not valid_uscc(code):
             raise Refusal(
                 "CLIENT-ENTERPRISE",
                 "This is not a unified social credit code (统一社会信用代码): 18 characters, the last a check digit.",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
-from stdnum.cn import uscc
 
 from adapters.postgres.errors import unavailable
 from adapters.store.acts import note, note_all
+from gateway.core.predicates import valid_uscc
 from gateway.operations import LeaveItem, LeaveState, Refusal
 
 WAIT: Final = 10.0
@@ -109,7 +109,7 @@ class Leaves:
 
 def _code(exporter: str) -> str:
     code = exporter.strip().upper()
-    if not uscc.is_valid(code):
+    if not valid_uscc(code):
         raise Refusal(
             "LEAVE-EXPORTER",
             "This is not a unified social credit code (统一社会信用代码): 18 characters, the last a check digit.",

@@ -228,3 +228,20 @@ def test_parked_and_doctor(served: dict[str, str], key: str) -> None:
     assert findings["database"] is True
     assert findings["enterprise 91330299MA9XYD0C2A"] is False
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status ?",
+        "client revoke ?",
+        "client revoke erp-1 --by ?",
+        "audit acts --client ?",
+        "audit verify --certificate ?",
+    ],
+)
+def test_an_argument_that_is_no_text_is_the_users_mistake(served: dict[str, str], key: str, command: str) -> None:
+    not_utf8 = os.fsdecode(b"\xff")
+    done = origin(*command.replace("?", not_utf8).split(), **served, ORIGIN_API_KEY=key)
+    assert done.returncode == 2, done.stderr
+    assert "no text" in done.stderr

@@ -13,22 +13,51 @@ from hypothesis import strategies as st
 
 from adapters.bus.log import append
 from adapters.feeds import sse
-from adapters.feeds.sse import STATUS, StatusStream, change, decode, encode
+from adapters.feeds.cursors import Cursors
+from adapters.feeds.sse import STATUS, StatusStream, change
 from gateway.ports import Message
 from gateway.reading import BadCursor, TooManyReaders
 
 MINE, THEIRS = "91330299MA9XYD0C2A", "91320599MA9HTQ7K6J"
 
 
-@given(st.lists(st.integers(0, (1 << 62) - 1), min_size=8, max_size=8))
-def test_cursors(positions: list[int]) -> None:
-    assert decode(encode(positions), 8) == positions
+MASTER = "the master key of the tests"
 
 
-@pytest.mark.parametrize("text", ["", "1", "1.2", "a.b.c.d.e.f.g.H", "-1.0.0.0.0.0.0.0", "0.0.0.0.0.0.0." + "z" * 13])
+@given(st.lists(st.integers(0, (1 << 48) - 1), min_size=8, max_size=8), st.sampled_from([MINE, THEIRS]))
+def test_cursors(positions: list[int], enterprise: str) -> None:
+    written = Cursors(MASTER, 8).write(enterprise, positions)
+    assert Cursors(MASTER, 8).read(enterprise, written) == positions, "another process reads it"
+    assert len(written) == 96
+    assert written.replace("-", "").replace("_", "").isalnum()
+    other = THEIRS if enterprise == MINE else MINE
+    for cursors, owner, text in (
+        (Cursors(MASTER, 8), other, written),
+        (Cursors("another", 8), enterprise, written),
+        (Cursors(MASTER, 4), enterprise, written),
+        (Cursors(MASTER, 8), enterprise, written[:-2] + ("AA" if written[-2:] != "AA" else "BA")),
+        (Cursors(MASTER, 8), enterprise, written[:-8]),
+        (Cursors(MASTER, 8), enterprise, f"{written}AAAA"),
+    ):
+        with pytest.raises(BadCursor):
+            cursors.read(owner, text)
+
+
+def test_cursors_of_earlier_versions_are_read() -> None:
+    assert Cursors(MASTER, 8).read(MINE, "0") == [0] * 8
+    assert Cursors(MASTER, 8).read(MINE, "0.a.13.0.0.0.0.zz") == [0, 10, 39, 0, 0, 0, 0, 1295]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "1", "1.2", "a.b.c.d.e.f.g.H", "-1.0.0.0.0.0.0.0", "0.0.0.0.0.0.0." + "z" * 13),
+        *("\x00", "证书", "\ud800", "A" * 96, "=" * 96, "A" * 199),
+    ],
+)
 def test_no_cursor_of_ours(text: str) -> None:
     with pytest.raises(BadCursor):
-        decode(text, 8)
+        Cursors(MASTER, 8).read(MINE, text)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"applicant":[],"exporter":"x","kind":"y"}', b"\xff"])
@@ -54,7 +83,7 @@ async def write(pool: asyncpg.Pool, *messages: Message) -> None:
 
 @contextlib.asynccontextmanager
 async def streaming(pool: asyncpg.Pool, **options: Any) -> AsyncIterator[StatusStream]:
-    stream = StatusStream(pool, **{"pause": 0.02, "beat": 0.2, **options})
+    stream = StatusStream(pool, MASTER, **{"pause": 0.02, "beat": 0.2, **options})
     task = asyncio.create_task(stream.run())
     try:
         yield stream
@@ -71,6 +100,7 @@ class Listener:
         self.last = cursor
         self.seen: list[int] = []
         self.comments: list[str] = []
+        self.ids: list[str] = []
         self.asked: asyncio.Future[bytes] | None = None
 
     async def read(self, enough: int, seconds: float = 3.0) -> list[int]:
@@ -99,6 +129,7 @@ class Listener:
         for line in piece.splitlines():
             if line.startswith("id: "):
                 self.last = line[4:]
+                self.ids.append(self.last)
             elif line.startswith("data: "):
                 self.seen.append(orjson.loads(line[6:])["n"])
             elif line.startswith(":"):
@@ -113,6 +144,7 @@ async def test_from_the_beginning_then_live_only_mine(database_pool: asyncpg.Poo
         await write(database_pool, *events(range(20, 30)), *events(range(120, 130), THEIRS))
         assert sorted(await listener.read(30)) == list(range(30))
         assert sorted(await Listener(stream, THEIRS, "0").read(30)) == list(range(100, 130))
+        assert sorted(await Listener(stream, cursor="0.0.0.0.0.0.0.0").read(30)) == list(range(30)), "an old id"
 
 
 async def test_without_a_cursor_from_now_on(database_pool: asyncpg.Pool) -> None:
@@ -157,8 +189,33 @@ async def test_a_beat_moves_the_cursor_over_what_others_did(database_pool: async
         await write(database_pool, *events(range(8), THEIRS))
         await listener.read(1, 0.5)
         assert listener.last is not None
-        assert sum(decode(listener.last, 8)) == 8
+        assert sum(Cursors(MASTER, 8).read(MINE, listener.last)) == 8
         assert any("still here" in comment for comment in listener.comments)
+
+
+async def test_ids_tell_nothing_about_what_others_do(database_pool: asyncpg.Pool) -> None:
+    """Neither how much, nor whether anything."""
+    async with streaming(database_pool) as stream:
+        listener = Listener(stream, cursor="0")
+        busy = Listener(stream, THEIRS, "0")
+
+        async def beats(count: int) -> list[str]:
+            enough = len(listener.ids) + count
+            while len(listener.ids) < enough:
+                await listener.read(len(listener.seen) + 1, 0.3)
+            return listener.ids[-count:]
+
+        quiet = await beats(3)
+        await write(database_pool, *events(range(100), THEIRS))
+        await busy.read(100)
+        loud = await beats(3)
+        await write(database_pool, *events(range(1)))
+        await listener.read(1)
+        ids = [*quiet, *loud, *listener.ids[-1:], *busy.ids]
+        assert len(set(ids)) == len(ids), "two signs of life with nothing between them look like any other two"
+        assert len({len(one) for one in ids}) == 1, "a number that grows would be longer"
+        with pytest.raises(BadCursor):
+            stream.subscribe(MINE, busy.last)
 
 
 async def test_a_slow_reader_is_told_and_can_go_on(

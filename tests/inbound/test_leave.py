@@ -27,6 +27,7 @@ from tests.inbound.gateway import running
 from tests.runtime.house import ENTERPRISE, JSON, House, document
 
 AGENCY, THIRD = "91310199MA9GWR4P61", "91320599MA9HTQ7K6J"
+FULL_WIDTH = THIRD.replace("9", "９")
 SUBMITTED, ANSWERED = "origin.intake.submitted.v1", "origin.intake.answered.v1"
 DECLARATIONS = "/v1/declarations"
 Way = Callable[[bytes], Awaitable[dict[str, Any]]]
@@ -224,6 +225,7 @@ async def test_each_act_is_kept_and_never_changed(office: Office) -> None:
     ("name", "exporter", "code"),
     [
         ("agent", ENTERPRISE[:-1] + "B", "LEAVE-EXPORTER"),
+        ("agent", FULL_WIDTH, "LEAVE-EXPORTER"),
         ("agent", AGENCY, "LEAVE-OWN"),
         ("nobody", ENTERPRISE, "CLIENT-UNKNOWN"),
     ],

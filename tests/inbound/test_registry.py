@@ -13,6 +13,7 @@ from gateway.operations import Refusal
 from gateway.ports import Unavailable
 
 USCC = "91330299MA9XYD0C2A"
+FULL_WIDTH = USCC.replace("9", "９")
 
 
 def test_every_read_query_is_filtered_by_the_enterprise() -> None:
@@ -45,6 +46,8 @@ async def test_a_key_is_shown_once_and_kept_as_a_hash(database_pool: asyncpg.Poo
         ("ERP", USCC, "", "CLIENT-NAME"),
         ("../etc", USCC, "", "CLIENT-NAME"),
         ("erp", USCC[:-1] + "B", "", "CLIENT-ENTERPRISE"),
+        ("erp", FULL_WIDTH, "", "CLIENT-ENTERPRISE"),
+        ("erp", f"{USCC[:8]}-{USCC[8:]}", "", "CLIENT-ENTERPRISE"),
         ("erp", USCC, "ABCD", "CLIENT-PREFIX"),
         ("erp", USCC, "-", "CLIENT-PREFIX"),
     ],

@@ -1,12 +1,15 @@
 """PostgreSQL servers that are not the gateway's own, of several versions, for one test each."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from adapters.postgres import install
 from gateway.dev_kafka.config import free_ports
@@ -14,6 +17,7 @@ from tests.integration.process import end_all, eventually
 
 DEBIAN = Path("/usr/lib/postgresql")
 ROLE = "origin"
+HERE = "/proc/self/fd/{}/data"
 READY = "database system is ready to accept connections"
 """The server's own word, in its log."""
 
@@ -46,40 +50,42 @@ class Server:
             shutil.chown(data, self._who.uid, self._who.gid)
         port = free_port()
         self.url = f"postgresql://{ROLE}@127.0.0.1:{port}/postgres"
-        # The test's folder is closed to others: the server is handed the open directory instead of a path.
-        directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        here = f"/proc/self/fd/{directory}/data"
-        asked: dict[str, Any] = {
-            "pass_fds": (directory,),
-            "cwd": "/",
-            "env": {"PATH": os.defpath, "LC_ALL": "C"},
-            **self._who.popen(),
-        }
-        try:
-            command = [
-                str(self._programs / "initdb"),
-                "-D",
-                here,
-                "-U",
-                ROLE,
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-            ]
+        with self._opened() as asked:
+            where = ["-D", HERE.format(asked["pass_fds"][0])]
+            command = [str(self._programs / "initdb"), *where, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C"]
             subprocess.run(command, check=True, timeout=60, capture_output=True, **asked)
-            settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=")
-            options = [word for setting in settings for word in ("-c", setting)]
-            with (self._folder / "server.log").open("ab") as log:
-                command = [str(self._programs / "postgres"), "-D", here, *options]
-                self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **asked)
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Run it, until it takes connections: after a kill -9 it recovers first."""
+        settings = ("listen_addresses=127.0.0.1", f"port={urlsplit(self.url).port}", "unix_socket_directories=")
+        options = [word for setting in settings for word in ("-c", setting)]
+        log_file = self._folder / "server.log"
+        before = log_file.read_text("utf-8").count(READY) if log_file.exists() else 0
+        with self._opened() as asked, log_file.open("ab") as log:
+            command = [str(self._programs / "postgres"), "-D", HERE.format(asked["pass_fds"][0]), *options]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **asked)
+        # One that listens may still refuse: "the database system is starting up".
+        ready = eventually(lambda: log_file.read_text("utf-8").count(READY) > before, 30)
+        assert ready, log_file.read_text("utf-8")
+
+    def kill(self) -> None:
+        """kill -9 of the server; the processes it started notice, and go."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(20)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[dict[str, Any]]:
+        """How its programs are run. The test's folder is closed to others: they are handed the open directory instead
+        of a path."""
+        directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            environment = {"PATH": os.defpath, "LC_ALL": "C"}
+            yield {"pass_fds": (directory,), "cwd": "/", "env": environment, **self._who.popen()}
         finally:
             os.close(directory)
-        log_file = self._folder / "server.log"
-        # One that listens may still refuse: "the database system is starting up".
-        assert eventually(lambda: READY in log_file.read_text("utf-8"), 30), log_file.read_text("utf-8")
-        return self
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None

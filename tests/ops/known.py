@@ -22,7 +22,7 @@ FAMILIES = {*declared(), "origin.intake.submitted.v1", "origin.intake.answered.v
 LABELS: Mapping[str, Sequence[str]] = {
     "about": [about.value for about in Reminder],
     "channel": CHANNELS,
-    "group": (*GROUPS, "customs-inbox"),
+    "group": (*GROUPS, "customs-inbox", "start"),
     "kind": [kind.value for kind in EventKind],
     "neighbour": NEIGHBOURS,
     "outcome": ("handled", "repeated", "parked"),

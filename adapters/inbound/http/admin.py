@@ -27,8 +27,10 @@ from gateway.operations import (
     Operations,
     ParkedItem,
     ParkedMessage,
+    Person,
     QuotaItem,
     Ruling,
+    Text,
 )
 
 PREFIX = "/v1/admin"
@@ -47,7 +49,7 @@ class Wish(BaseModel):
 class Act(Wish):
     """Something that is kept with the name of who did it."""
 
-    by: Annotated[str, Field(min_length=1, max_length=100, description="a person, e.g. the login name")] = OPERATOR
+    by: Person = OPERATOR
 
 
 class ClientWish(Act):
@@ -161,12 +163,12 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         )
 
     @routes.post("/clients/{name}/bus")
-    async def client_bus(name: str, wish: BusWish) -> ClientItem:
+    async def client_bus(name: Text, wish: BusWish) -> ClientItem:
         """Read its topics on the bus, or stop reading them."""
         return await operations.client_bus(name, wish.bus, wish.by)
 
     @routes.post("/clients/{name}/revoke")
-    async def client_revoke(name: str, act: Act | None = None) -> ClientItem:
+    async def client_revoke(name: Text, act: Act | None = None) -> ClientItem:
         """Its key opens nothing any more."""
         return await operations.client_revoke(name, act.by if act else OPERATOR)
 
@@ -181,22 +183,22 @@ def router(operations: Operations, operator_key: str) -> APIRouter:
         return await operations.leave_accept(wish.client, wish.by)
 
     @routes.post("/clients/{name}/leaves")
-    async def leave_grant(name: str, wish: LeaveWish) -> LeaveItem:
+    async def leave_grant(name: Text, wish: LeaveWish) -> LeaveItem:
         """It may declare for this exporter."""
         return await operations.leave_grant(name, wish.exporter, wish.by)
 
     @routes.post("/clients/{name}/leaves/revoke")
-    async def leave_revoke(name: str, wish: LeaveWish) -> LeaveItem:
+    async def leave_revoke(name: Text, wish: LeaveWish) -> LeaveItem:
         """It may not any more; of a proposal: no."""
         return await operations.leave_revoke(name, wish.exporter, wish.by)
 
     @routes.get("/clients/{name}/quotas")
-    async def quotas(name: str) -> Sequence[QuotaItem]:
+    async def quotas(name: Text) -> Sequence[QuotaItem]:
         """What it may do, and what of that it has done."""
         return await operations.quota_show(name)
 
     @routes.post("/clients/{name}/quotas")
-    async def quota_set(name: str, wish: QuotaWish) -> Sequence[QuotaItem]:
+    async def quota_set(name: Text, wish: QuotaWish) -> Sequence[QuotaItem]:
         """Change some of its quotas."""
         return await operations.quota_set(name, wish.set, wish.by)
 

@@ -34,6 +34,7 @@ from adapters.inbound.http.problem import (
 )
 from adapters.inbound.http.shares import Shares
 from adapters.inbound.lines import DoorLike
+from gateway.core.faults import Severity
 from gateway.operations import Operations, Refusal
 from gateway.ports import Clock, Unavailable
 from gateway.reading import Authenticator, IntakeObserver, Reader, StatusFeed
@@ -270,7 +271,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
     errors = []
     if isinstance(error, RequestValidationError):
         errors = [
-            {"code": "REQUEST", "path": "/" + "/".join(map(str, one["loc"])), "message": _plain(one)}
+            {
+                "code": "REQUEST",
+                "path": "/" + "/".join(map(str, one["loc"])),
+                "message": _plain(one),
+                "severity": Severity.REFUSE,
+            }
             for one in error.errors()[:50]
         ]
     return _answer(Problem("bad-request", "Parameters or body are not as documented.", {"errors": errors}), request)

@@ -38,6 +38,7 @@ PROBLEM: Final[Mapping[str, Any]] = {
         "reference": {"type": ["string", "null"]},
         "id": {"type": "string", "format": "uuid"},
         "code": {"type": "string"},
+        "remedy": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
     },
 }

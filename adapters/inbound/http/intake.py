@@ -256,6 +256,7 @@ def codes(answer: Answer) -> list[str]:
 
 
 def _short(scope: Scope, most: int) -> bool:
-    """Does the request say that its body is one declaration's at most?"""
-    length = dict(scope["headers"]).get(b"content-length", b"")
-    return length.isdigit() and int(length) <= most
+    """Does the request say that its body is one declaration's at most, and comes whatever the answer is?"""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= most and b"expect" not in headers
