@@ -69,8 +69,10 @@ class ExaminerProcess:
         return await asked.answer
 
     async def run(self) -> None:
-        """Work until cancelled; the process is there before it is asked for, and again after it ended."""
+        """Work until cancelled; a process is started when there is something to examine: most never see a document
+        that may cost much, and half a second once is less than what it holds up."""
         while True:
+            await self._asked.wait()
             try:
                 process = await self._started()
             except OSError as error:
@@ -116,6 +118,7 @@ class ExaminerProcess:
         else:
             asked.is_second = True
             self._waiting.add(asked.submission.client.id, asked)
+            self._asked.set()
 
 
 async def _exchange(process: asyncio.subprocess.Process, submission: Submission) -> bytes:

@@ -65,11 +65,11 @@ def configure(level: str = "info", *, stream: TextIO | None = None, json: bool |
         "asyncio",
         "httpx",
         "httpcore",
-        "pyhanko",
-        "pyhanko_certvalidator",
         "fontTools",
     ):
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
+    for noisy in ("pyhanko", "pyhanko_certvalidator"):  # what it does not like comes with a stack trace; we say it
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     # It warns of each request that is none: whoever reaches the port would write our log, as fast as they like.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 

@@ -33,7 +33,7 @@ def test_starts_one(tmp_path):
 ALONE, PARALLEL = "-n0", "-n1"
 
 
-@pytest.fixture(params=[ALONE, PARALLEL])
+@pytest.fixture(params=[ALONE, pytest.param(PARALLEL, marks=pytest.mark.long)])
 def workers(request: pytest.FixtureRequest) -> str:
     """Whether the tests run in the process that tells of them, or in a worker of it."""
     return str(request.param)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.codecs import fuzz
 
-QUICK = 800
+QUICK = 400
 LONG = 25_000
 """Documents in a part of the long run: about a minute each on an idle core."""
 

@@ -16,6 +16,7 @@ from tests.leftovers import leftovers
 pytestmark = BROKER_GOES_AWAY
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_whole_way_on_kafka_and_again(tmp_path: Path) -> None:
     for _ in range(2):

@@ -142,6 +142,7 @@ def _odd_receipts(office: Office, folder: Path) -> None:
     assert office.origin("audit", "verify").returncode == 0
 
 
+@pytest.mark.long
 async def test_two_hundred_lines_of_a_thousand_characters_end_on_paper(tmp_path: Path) -> None:
     with Serve(tmp_path / "gateway") as serve:
         await asyncio.to_thread(serve.start)

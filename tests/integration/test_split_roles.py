@@ -95,6 +95,7 @@ async def test_killed_in_turn_on_postgresql(tmp_path: Path, major: int) -> None:
         await killed_in_turn(tmp_path, server.url)
 
 
+@pytest.mark.long
 @pytest.mark.needs("pg_ctlcluster")
 async def test_killed_in_turn_on_the_distribution_s_postgresql(tmp_path: Path) -> None:
     with Server(debian(), tmp_path / "server") as server:

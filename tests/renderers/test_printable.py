@@ -69,7 +69,7 @@ def judged(content: Declaration) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["C", "RC"])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("lines", [1, 7, 200])
+@pytest.mark.parametrize("lines", [1, 7, pytest.param(200, marks=pytest.mark.long)])
 def test_the_count_of_texts_is_never_below_the_sheets_it_takes(kind: str, shape: str, lines: int) -> None:
     told = SHAPES[shape]
     for more in ({}, {"producer": "P\n" * 300}, {"origin_name": "W" * 80, "invoice_no": "W" * 50, "unit": "W" * 20}):

@@ -21,7 +21,7 @@ BLANKS = ("", " ", "\u3000\u200b", "/n /n")
 DAMAGED = {XML: fuzz.damaged_official, JSON: fuzz.damaged_enterprise}
 DRAFT = "0"
 """ApplyType of what is kept until its enterprise applies with it."""
-SOME = 400
+SOME = 250
 MANY = 20_000
 """Documents of the long run: a minute or two of each dialect on an idle core."""
 
