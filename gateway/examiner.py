@@ -3,7 +3,8 @@
 A document costs at most what is linear in its bytes, but a large or faulty one may take a second, and Python's lock
 would keep the event loop waiting. The process runs at a low priority, reads one document at a time, clients in turn,
 holds no secret and no connection, and ends when its parent does. Should a document end it, that is our bug: the answer
-says so, and the next document gets a new process.
+says so, and the next document gets a new process. What ends it between two documents blames none; while none can be
+started, what waits is answered as when the database is away.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -23,6 +24,7 @@ import structlog
 from gateway import logs
 from gateway.core.faults import Fault, Refused
 from gateway.core.quotas import Limits
+from gateway.ports import Unavailable
 from gateway.runtime.examining import MAX_BYTES, Examiner
 from gateway.runtime.fair import FairQueue
 from gateway.runtime.submission import Client, Examined, Rejected, Submission
@@ -36,6 +38,8 @@ MOST_SECONDS: Final = 60
 REST: Final = 1.0
 """Seconds before a new process when one could not be started."""
 _LENGTH: Final = struct.Struct(">I")
+_PASSED_ON: Final = ("LANG", "LC_", "LD_LIBRARY_PATH", "PATH", "PYTHON", "TZ")
+"""What names of the environment begin with that the process gets: others may hold passwords, our settings do."""
 
 log = structlog.get_logger()
 
@@ -73,43 +77,47 @@ class ExaminerProcess:
         that may cost much, and half a second once is less than what it holds up."""
         while True:
             await self._asked.wait()
+            process: asyncio.subprocess.Process | None = None
             try:
                 process = await self._started()
-            except OSError as error:
-                log.error("examiner.not_started", reason=os.strerror(error.errno or 0))
+                await _frame(process)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                log.error("examiner.not_started", reason=type(error).__name__)
+                for asked in self._waiting.clear():
+                    _settle(asked, Unavailable("no process that examines can be started"))
                 await asyncio.sleep(REST)
                 continue
-            try:
+            else:
                 await self._serve(process)
             finally:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
+                if process is not None:
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
             log.error("examiner.ended", code=process.returncode)
 
     async def _started(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
-        # Settings hold passwords; what examines strangers' documents has none.
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
+        plain = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         command = (sys.executable, "-P", "-m", "gateway.examiner", str(self._max_bytes))
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=plain)
 
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
         """Hand over one document after the other, until the process ends."""
-        while True:
-            if not (first := self._waiting.take(1)):
+        while process.returncode is None:
+            if not self._waiting:
                 self._asked.clear()
                 await self._asked.wait()
                 continue
-            (asked,) = first
+            (asked,) = self._waiting.take(1)
             if asked.answer.done():
                 continue  # who asked has gone
             try:
-                told = await _exchange(process, asked.submission)
-            except (asyncio.IncompleteReadError, ConnectionError):
+                outcome = _understood(asked.submission, await _exchange(process, asked.submission))
+            except Exception:  # of the pipe, of either loop; or bytes that are no answer: it is of no more use
                 self._ended(asked)
                 return
-            _settle(asked, _understood(asked.submission, told))
+            _settle(asked, outcome)
 
     def _ended(self, asked: _Asked) -> None:
         """The process may have ended for another reason: the document gets a second one, and no third."""
@@ -122,15 +130,22 @@ class ExaminerProcess:
 
 
 async def _exchange(process: asyncio.subprocess.Process, submission: Submission) -> bytes:
-    """One question, one answer. Raises IncompleteReadError and ConnectionError when the process ends."""
-    into, out = process.stdin, process.stdout
-    if into is None or out is None:
+    """One question, one answer. Raises IncompleteReadError, or what the pipe raises, when the process ends."""
+    into = process.stdin
+    if into is None:
         raise ConnectionError
     head = orjson.dumps({**submission._asdict(), "client": _client(submission.client), "body": None, "record": None})
     into.writelines((_LENGTH.pack(len(head)), head, _LENGTH.pack(len(submission.body)), submission.body))
     await into.drain()
-    (length,) = _LENGTH.unpack(await out.readexactly(_LENGTH.size))
-    return await out.readexactly(length)
+    return await _frame(process)
+
+
+async def _frame(process: asyncio.subprocess.Process) -> bytes:
+    """What it says next; empty when it says that it is ready. Raises IncompleteReadError when it ends."""
+    if process.stdout is None:
+        raise ConnectionError
+    (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
+    return await process.stdout.readexactly(length)
 
 
 def _client(client: Client) -> dict[str, Any]:
@@ -185,11 +200,11 @@ def main() -> None:
     logs.configure()
     examiner = new_examiner(int(sys.argv[1]))
     into, out = sys.stdin.buffer, sys.stdout.buffer
+    _write(out, b"")
     while head := _read(into):
         with _limited():
             told = answer(examiner, _submission(orjson.loads(head), _read(into)))
-        out.write(_LENGTH.pack(len(told)) + told)
-        out.flush()
+        _write(out, told)
 
 
 @contextmanager
@@ -205,6 +220,11 @@ def _limited() -> Iterator[None]:
 def _read(into: BinaryIO) -> bytes:
     head = into.read(_LENGTH.size)
     return into.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+
+
+def _write(out: BinaryIO, told: bytes) -> None:
+    out.write(_LENGTH.pack(len(told)) + told)
+    out.flush()
 
 
 def _submission(head: dict[str, Any], body: bytes) -> Submission:

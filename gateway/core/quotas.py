@@ -5,7 +5,7 @@ The shipped limits are ``schemas/quotas.toml``; `gateway.runtime.catalog` reads 
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Annotated, Final, NamedTuple
 
@@ -57,8 +57,10 @@ class Limits:
 
     def but(self, own: Mapping[str, int | None]) -> "Limits":
         """These, but for a client's own. A quota that this version does not know is passed over."""
-        known = asdict(self).keys() & own.keys()
-        return replace(self, **{name: own[name] for name in known}) if known else self
+        if not own:
+            return self
+        known = {field.name for field in fields(self)} & own.keys()
+        return replace(self, **{name: own[name] for name in known})
 
 
 NO_LIMITS: Final = Limits()

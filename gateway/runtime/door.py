@@ -140,7 +140,8 @@ class Door:
             _give(waiting, _refused(waiting.submission, refusal))
         except Exception as error:
             await self._broke(waiting, error)
-        self._arrived.set()
+        finally:  # who hung up stands in nobody's way
+            self._arrived.set()
 
     async def _broke(self, waiting: _Waiting, error: Exception) -> None:
         """Our bug: the document is kept for the operator, and its sender told so."""

@@ -13,6 +13,10 @@ class FairQueue(Generic[T]):
     def __init__(self) -> None:
         self._lines: OrderedDict[str, deque[T]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Does somebody wait?"""
+        return bool(self._lines)
+
     def __iter__(self) -> Iterator[T]:
         """All that wait, line by line."""
         return (one for line in self._lines.values() for one in line)

@@ -1,10 +1,13 @@
 """POST /v1/declarations: every answer of the door, every way to get the request wrong."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
 
+from gateway.runtime.answers import Answer
+from gateway.runtime.submission import Submission
 from tests.inbound.parts import KEY, SECRET, FakeDoor, application, client_of, identity_of
 
 URL = "/v1/declarations"
@@ -130,6 +133,23 @@ async def test_draining_takes_nothing() -> None:
         alive = await client.get("/livez")
     assert (answer.status_code, answer.headers["connection"], door.seen) == (503, "close", [])
     assert (ready.status_code, alive.status_code) == (503, 200)
+
+
+class _Stuck(FakeDoor):
+    """Never answers: its process ends first. As uvicorn does when it has waited long enough, it cancels the request."""
+
+    async def submit(self, submission: Submission) -> Answer:
+        request = asyncio.current_task()
+        assert request is not None
+        request.cancel()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+async def test_who_is_cut_off_when_the_server_ends_is_told_to_come_again() -> None:
+    answer = await post(b"<a/>", _Stuck())
+    assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_probes_metrics_and_documents_need_no_network() -> None:

@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.core.admission import Verdict
 from gateway.core.faults import Refused
-from gateway.examiner import Broke, ExaminerProcess, new_examiner
+from gateway.examiner import Broke, ExaminerProcess, _frame, new_examiner
+from gateway.ports import Unavailable
 from gateway.runtime.examining import SMALL
 from gateway.runtime.submission import Examined, Rejected, Submission
 from tests.cli.test_cli import EXAMPLES
@@ -30,6 +32,9 @@ class Watched(ExaminerProcess):
     def __init__(self) -> None:
         super().__init__()
         self.pids: list[int] = []
+        self.ready: list[int] = []
+        self.stands = False
+        """A new process is stopped (SIGSTOP) before it is given anything."""
         self.asked: list[Submission] = []
 
     async def examine(self, submission: Submission) -> Examined:
@@ -41,6 +46,12 @@ class Watched(ExaminerProcess):
         process = await super()._started()
         self.pids.append(process.pid)
         return process
+
+    async def _serve(self, process: asyncio.subprocess.Process) -> None:
+        self.ready.append(process.pid)
+        if self.stands:
+            os.kill(process.pid, signal.SIGSTOP)
+        await super()._serve(process)
 
 
 @pytest.fixture
@@ -150,29 +161,68 @@ async def test_a_process_that_ends_is_replaced_and_its_document_examined(beside:
 async def test_a_document_that_ends_two_processes_is_our_bug(beside: Watched) -> None:
     house = House()
     door = house.door_of(EXAMINER, beside=beside)
-    await beside.examine(submission(LARGE))
+    beside.stands = True
     async with house.open(door):
         asked = asyncio.create_task(house.submit(LARGE, door=door))
         for ended in (1, 2):
-            while len(beside.pids) < ended:  # noqa: ASYNC110 - another process's coming has no event
+            while len(beside.ready) < ended:  # noqa: ASYNC110 - another process's coming has no event
                 await asyncio.sleep(0.01)
-            os.kill(beside.pids[-1], signal.SIGSTOP)
             await asyncio.sleep(0.05)
-            os.kill(beside.pids[-1], signal.SIGKILL)
+            os.kill(beside.ready[-1], signal.SIGKILL)
         answer = await asked
+    beside.stands = False
     assert answer.verdict is Verdict.INTERNAL
     assert [(kept.body, type(error)) for kept, error in house.kept] == [(LARGE, Broke)]
     assert await beside.examine(submission(LARGE)), "the next document has a new process"
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_one_that_ends_while_nobody_asks_is_replaced(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """The kernel's killer, or a service manager that ends the children first. No document is blamed."""
+
+    async def killed_again_and_again() -> None:
+        found = Watched()
+        task = asyncio.create_task(found.run())
+        for times in range(1, 4):
+            assert (await found.examine(submission(LARGE))).certificate_type == "C"
+            assert len(found.pids) == times
+            os.kill(found.pids[-1], signal.SIGKILL)
+            await asyncio.sleep(0.1)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait({task})
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(killed_again_and_again())
+
+
+async def test_while_none_can_live_documents_are_told_to_come_again(beside: Watched) -> None:
+    """Killed before it read the first: no document's bug, so none is kept, and none is told not to come again."""
+    house = House()
+    door = house.door_of(EXAMINER, beside=beside)
+    async with house.open(door):
+        asked = [asyncio.create_task(house.submit(LARGE + b" " * n, door=door)) for n in range(3)]
+        while not beside.pids:  # noqa: ASYNC110 - another process's coming has no event
+            await asyncio.sleep(0.001)
+        os.kill(beside.pids[-1], signal.SIGKILL)
+        for one in asked:
+            with pytest.raises(Unavailable):
+                await one
+        assert house.kept == []
+        assert (await house.submit(LARGE, door=door)).verdict is Verdict.ACCEPTED
+
+
 async def test_it_knows_no_setting_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords stand in settings; what reads strangers' documents has none."""
     monkeypatch.setenv("ORIGIN_DATABASE_URL", "postgresql://u:secret@127.0.0.1/x")
+    monkeypatch.setenv("PGPASSWORD", "secret")
     found = Watched()
     process = await found._started()
     try:
+        assert await _frame(process) == b""
         environment = await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
         assert b"ORIGIN_" not in environment
+        assert b"secret" not in environment
         task = asyncio.create_task(found._serve(process))
         with pytest.raises(Rejected):
             await found.examine(submission(document(certificate_type="ZZ")))

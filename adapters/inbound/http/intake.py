@@ -6,6 +6,7 @@ FastAPI's own request handling costs more than half of what this route may cost 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -110,6 +111,9 @@ class Intake:
             await respond_problem(send, unavailable(), PATH, close=not body.done)
         except Gone:
             return
+        except asyncio.CancelledError:  # the server ends, and cuts off what is not answered yet
+            with suppress(Exception):
+                await respond_problem(send, unavailable(), PATH, close=True)
         except Exception as error:
             log.error("intake.broke", exc_info=error)
             await respond_problem(send, internal(), PATH, close=not body.done)
