@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +96,7 @@ class HotFolders:
         self._stuck: dict[str, float] = {}
         self._staying: dict[str, dict[str, float]] = {}
         self._resting: dict[str, float] = {}
+        self._working: dict[str, asyncio.Task[bool]] = {}
         self._ending = asyncio.Event()
 
     def stop(self) -> None:
@@ -108,18 +110,29 @@ class HotFolders:
             while not self._ending.is_set() and not _locked(root):
                 await self._pause(2)
             log.info("folder.watching")
-            while not self._ending.is_set():
-                try:
-                    busy = await self.work_once(root)
-                except Unavailable as trouble:
-                    await self._away(trouble)
-                    continue
-                except OSError as error:
-                    log.error("folder.trouble", reason=os.strerror(error.errno or 0))
-                    await self._pause(5)
-                    continue
-                if not busy:
-                    await self._pause(self._poll)
+            try:
+                while not self._ending.is_set():
+                    await self._look(root)
+                while self._working:
+                    with contextlib.suppress(Unavailable):
+                        await self._collect(asyncio.ALL_COMPLETED)
+            finally:
+                for task in self._working.values():
+                    task.cancel()
+                await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    async def _look(self, root: int) -> None:
+        try:
+            await self._start(root)
+            busy = await self._collect(asyncio.FIRST_COMPLETED)
+        except Unavailable as trouble:
+            await self._away(trouble)
+        except OSError as error:
+            log.error("folder.trouble", reason=os.strerror(error.errno or 0))
+            await self._pause(5)
+        else:
+            if not busy:
+                await self._pause(self._poll)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless the end is asked for."""
@@ -129,29 +142,49 @@ class HotFolders:
 
     async def work_once(self, root: int) -> bool:
         """One pass over all clients; True when there was something to do. Raises Unavailable."""
-        busy = False
+        await self._start(root)
+        return await self._collect(asyncio.ALL_COMPLETED)
+
+    async def _start(self, root: int) -> None:
+        """A pass for each client that has none under way: one client's many files hold up no other's."""
         for name in await asyncio.to_thread(_clients, root):
-            if self._ending.is_set():
+            if self._ending.is_set() or (self._failures and self._working):
                 break
-            if self._resting.get(name, 0) > time.monotonic():
-                continue
-            client = await self._find_client(name)
-            if client is None or self._waits(client):
-                continue
-            try:
-                folder = await asyncio.to_thread(ClientFolder, root, name)
-            except OSError as error:
-                self._resting[name] = time.monotonic() + REST
-                log.warning("folder.unusable", client=name, reason=os.strerror(error.errno or 0))
-                continue
-            try:
-                busy |= await self._work(client, folder)
-            except OSError as error:  # one client's full disk or closed folder is no other's trouble
-                self._resting[name] = time.monotonic() + REST
-                log.error("folder.trouble", client=name, reason=os.strerror(error.errno or 0))
-            finally:
-                folder.close()
-        return busy
+            if name not in self._working and self._resting.get(name, 0) <= time.monotonic():
+                self._working[name] = asyncio.create_task(self._pass(root, name))
+
+    async def _collect(self, when: str) -> bool:
+        """Waits for passes; True when one of those that ended had something to do. Raises Unavailable, when all that
+        ended are taken note of."""
+        if self._working:
+            patience = self._poll if when == asyncio.FIRST_COMPLETED else None
+            await asyncio.wait(self._working.values(), timeout=patience, return_when=when)
+        ended = [name for name, task in self._working.items() if task.done()]
+        outcomes = await asyncio.gather(*(self._working.pop(name) for name in ended), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(outcomes)
+
+    async def _pass(self, root: int, name: str) -> bool:
+        """One client's folder once. Raises Unavailable."""
+        client = await self._find_client(name)
+        if client is None or self._waits(client):
+            return False
+        try:
+            folder = await asyncio.to_thread(ClientFolder, root, name)
+        except OSError as error:
+            self._resting[name] = time.monotonic() + REST
+            log.warning("folder.unusable", client=name, reason=os.strerror(error.errno or 0))
+            return False
+        try:
+            return await self._work(client, folder)
+        except OSError as error:  # one client's full disk or closed folder is no other's trouble
+            self._resting[name] = time.monotonic() + REST
+            log.error("folder.trouble", client=name, reason=os.strerror(error.errno or 0))
+            return False
+        finally:
+            folder.close()
 
     def _waits(self, client: Client) -> bool:
         """The client has its quota: its files stay where they are, and are answered when there is room again."""
@@ -248,7 +281,7 @@ class HotFolders:
         splitter = Splitter(self._max_bytes)
         ended_at = None
         pauses = Pauses()
-        for line in (*splitter.feed(content), *splitter.end()):
+        for line in chain(splitter.feed(content), splitter.end()):
             if batch.full:
                 ended_at = line.number
                 break

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,8 @@ from gateway.runtime.door_faults import too_large
 from gateway.runtime.quotas import Quotas
 
 MAX_LINES: Final = 2000
+MAX_BLANK: Final = 4 * MAX_LINES
+"""Blank lines of a batch: each is looked at, though it has no answer."""
 MAX_BYTES: Final = 64 << 20
 STATUS: Final = {
     Verdict.ACCEPTED: 202,
@@ -46,10 +48,12 @@ class DoorLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a batch. `body` None: it was longer than a declaration may be and was passed over."""
+    """One line of a batch. `body` None: it was longer than a declaration may be and was passed over; empty: blank."""
 
     number: int
     body: bytes | None
+    size: int = field(default=0, compare=False)
+    """Bytes, as they came."""
 
 
 class Trouble(IntEnum):
@@ -65,32 +69,45 @@ class Splitter:
     def __init__(self, max_line: int) -> None:
         self._max_line = max_line
         self._rest = bytearray()
-        self._skipping = False
+        self._size = 0
+        """Bytes of the line in hand."""
         self._number = 0
 
+    @property
+    def number(self) -> int:
+        """Of the line in hand."""
+        return self._number + 1
+
     def feed(self, chunk: bytes) -> Iterator[Line]:
-        """The lines that are complete now. Blank lines count, and are left out."""
-        *whole, rest = chunk.split(b"\n")
-        for piece in whole:
-            self._number += 1
-            if self._skipping or len(self._rest) + len(piece) > self._max_line:
-                yield Line(self._number, None)
-            elif body := bytes(self._rest + piece).strip():
-                yield Line(self._number, body)
-            self._rest.clear()
-            self._skipping = False
-        if self._skipping or len(self._rest) + len(rest) > self._max_line:
-            self._skipping = True
-            self._rest.clear()
-        else:
-            self._rest += rest
+        """The lines that are complete now, one at a time: who stops asking has the rest not cut. Ask for all of them
+        before the next chunk."""
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            self._take(chunk, start, end)
+            yield self._line()
+            start = end + 1
+        self._take(chunk, start, len(chunk))
 
     def end(self) -> Iterator[Line]:
         """The last line, when nothing ended it."""
-        if self._skipping:
-            yield Line(self._number + 1, None)
-        elif body := bytes(self._rest).strip():
-            yield Line(self._number + 1, body)
+        if self._size:
+            yield self._line()
+
+    def _take(self, chunk: bytes, start: int, end: int) -> None:
+        """One more piece of the line in hand."""
+        self._size += end - start
+        if self._size > self._max_line:
+            self._rest.clear()
+        else:
+            self._rest += memoryview(chunk)[start:end]
+
+    def _line(self) -> Line:
+        body = None if self._size > self._max_line else bytes(self._rest).strip()
+        self._number += 1
+        line = Line(self._number, body, self._size)
+        self._rest.clear()
+        self._size = 0
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +132,19 @@ class LineBatch:
         self._max_line = max_line
         self._answers: list[tuple[int, int, asyncio.Future[Answer] | Answer | Trouble]] = []
         """Number of the line, its size in bytes, what becomes of it."""
+        self._blank = 0
 
     @property
     def full(self) -> bool:
         """No further line is taken."""
-        return len(self._answers) >= MAX_LINES
+        return len(self._answers) >= MAX_LINES or self._blank >= MAX_BLANK
 
     def add(self, line: Line) -> None:
-        """Submit a line; its answer comes later."""
-        size = len(line.body or b"")
+        """Submit a line; its answer comes later. A blank one has none."""
+        if line.body == b"":
+            self._blank += 1
+            return
+        size = line.size if line.body is None else len(line.body)
         if self._quotas is not None and (over := self._quotas.enter(self.client, size)):
             self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
             return

@@ -3,14 +3,16 @@
 import itertools
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.inbound import lines
-from adapters.inbound.lines import Line, Splitter
+from adapters.inbound.lines import MAX_BLANK, MAX_LINES, Line, Splitter
 from tests.inbound import parts
+from tests.inbound.folder_parts import Folder
 from tests.inbound.parts import FakeDoor, application, client_of
 
 URL = "/v1/declarations"
@@ -20,15 +22,16 @@ NDJSON = {"content-type": "application/x-ndjson"}
 @given(st.lists(st.text(alphabet="ab \r", max_size=12), max_size=12), st.lists(st.integers(0, 60), max_size=6))
 def test_lines_do_not_depend_on_how_they_arrive(texts: list[str], cuts: list[int]) -> None:
     whole = "\n".join(texts).encode()
-    expected = [
-        Line(number, None if len(piece) > 8 else piece.strip())
-        for number, piece in enumerate(whole.split(b"\n"), 1)
-        if len(piece) > 8 or piece.strip()
-    ]
+    pieces = whole.split(b"\n")
+    if not pieces[-1]:
+        pieces.pop()
+    expected = [Line(number, None if len(piece) > 8 else piece.strip()) for number, piece in enumerate(pieces, 1)]
     edges = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     splitter = Splitter(8)
     found = [line for a, b in itertools.pairwise(edges) for line in splitter.feed(whole[a:b])]
-    assert [*found, *splitter.end()] == expected
+    found += splitter.end()
+    assert found == expected
+    assert [line.size for line in found] == [len(piece) for piece in pieces]
 
 
 async def test_who_may_not_speak_any_more_is_not_heard_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,3 +88,37 @@ async def test_a_batch_that_says_it_is_too_large_is_not_begun() -> None:
             URL, content=b"{}", headers=NDJSON | {"content-length": str(lines.MAX_BYTES + 1), "expect": "100-continue"}
         )
     assert (answer.status_code, door.seen) == (413, [])
+
+
+@pytest.mark.parametrize(("line", "taken"), [(b"\n", MAX_BLANK), (b"7\n", MAX_LINES)])
+async def test_no_more_lines_are_cut_than_are_taken(line: bytes, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of them, blank ones too: each costs its share of the loop, whoever counts it."""
+    cut = count_cut(monkeypatch)
+    async with client_of(application(FakeDoor())) as client:
+        answer = await client.post(URL, content=line * (1 << 19), headers=NDJSON)
+    last = json.loads(answer.text.splitlines()[-1])
+    assert (last["line"], last["http"], last["faults"][0]["code"]) == (taken + 1, 413, "BATCH-TOO-LARGE")
+    assert len(cut) == taken + 1
+
+
+@pytest.mark.parametrize("line", [b"\n", b"7\n"])
+async def test_nor_of_a_file(tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = count_cut(monkeypatch)
+    folder = Folder(tmp_path)
+    (folder.at / "in" / "x.ndjson").write_bytes(line * (1 << 19))
+    await folder.passes()
+    assert folder.names("rejected") == ["x.ndjson", "x.ndjson.result.ndjson"]
+    assert len(cut) == (MAX_BLANK if line == b"\n" else MAX_LINES) + 1
+
+
+def count_cut(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
+    """The lines that splitters cut from here on."""
+    cut: list[Line] = []
+    plain = Splitter._line
+
+    def counted(splitter: Splitter) -> Line:
+        cut.append(plain(splitter))
+        return cut[-1]
+
+    monkeypatch.setattr(Splitter, "_line", counted)
+    return cut

@@ -70,6 +70,8 @@ class Batches:
                             return line.number
                         batch.add(line)
                         await pauses.between()
+                    if size > MAX_BYTES:
+                        return splitter.number
                     if not message.get("more_body"):
                         break
         except TimeoutError:
