@@ -30,6 +30,7 @@ HOT: Final[Mapping[str, str]] = MappingProxyType(
 ANSWERS: Final = (".result.json", ".result.ndjson")
 """How the names of answers end."""
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LONGEST_TICKET: Final = 64
 LONGEST_NAME: Final = 200
 """Bytes of a name that is kept as it is; beyond it there would be no room for `.result.json`."""
 LONGEST_ENDING: Final = 20
@@ -144,6 +145,8 @@ class ClientFolder:
         for ticket in sorted(os.listdir(self._fds["work"])):
             with contextlib.suppress(OSError), self._ticket(ticket) as folder:
                 names = os.listdir(folder)
+                if len(ticket) > LONGEST_TICKET or not all(map(self._takes, names)):
+                    continue  # somebody else's, who may write here: nothing of ours looks like that
                 yield from (Claimed(ticket, name) for name in names)
                 if names:
                     continue

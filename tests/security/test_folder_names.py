@@ -9,12 +9,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from adapters.inbound.folder import HotFolders
 from adapters.inbound.folder_files import Claimed, ClientFolder
 from adapters.inbound.metrics import IntakeMetrics
 from adapters.store.clients import Clients
 from gateway.runtime.door import Client
+from tests.inbound.folder_parts import Folder
 from tests.inbound.parts import FakeDoor, quotas_of
 
 ENTERPRISE = "91330299MA9XYD0C2A"
@@ -89,3 +91,15 @@ async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch
     )
     assert await until_answered(hot, tmp_path / "b" / "accepted" / "good.xml")
     assert asked.count("a") < asked.count("b") + 2, "a folder in trouble is left alone for a while"
+
+
+async def test_what_somebody_else_puts_into_work_is_left_alone(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for ticket, name in (("zz", "foo.txt"), ("t" * 254, "a.xml"), ("yy", ".hidden.xml")):
+        (folder.at / "work" / ticket).mkdir()
+        (folder.at / "work" / ticket / name).write_text("<a/>")
+    folder.put("good.xml")
+    with capture_logs() as logs:
+        await folder.passes()
+    assert folder.names("accepted") == ["good.xml", "good.xml.result.json"]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
