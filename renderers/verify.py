@@ -17,6 +17,7 @@ from itertools import islice
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from pyhanko.pdf_utils.generic import TextStringObject
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 
@@ -26,9 +27,10 @@ from renderers.hostile_pdf import PdfRefused, damaged
 from renderers.signatures import Examined, Reason, SignatureReport, TimeStampReport, quoted, signature, time_stamp
 
 MAX_SIGNATURES = hostile_pdf.MAX_REVISIONS
-TITLE = re.compile(r"Certificate of origin ([A-Z]{1,3}[0-9]{2}([0-9A-Z]{9})[0-9A-Za-z]{4}), (?:original|copy)")
+TITLE = re.compile(rb"Certificate of origin ([A-Z]{1,3}[0-9]{2}([0-9A-Z]{9})[0-9A-Za-z]{4}), (?:original|copy)")
 """As `page` writes it: the certificate number, and in it the exporter's organisation (credit code, characters 9-17)."""
 NOT_ASKED = "nobody was asked whether the key is theirs (--authority)"
+NOT_COMPARED = "the key's certificate names no credit code, so nobody can tell whether the number is theirs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Report:
     time_stamps: tuple[TimeStampReport, ...] = ()
     """Added later, for long-term validation."""
     number: str = ""
-    """The certificate number that the signed file carries; empty when it carries none."""
+    """The certificate number in the title of the signed file; empty when the title is none of the gateway's. What is
+    drawn on the pages is not read."""
     additions: bool = False
     """Data for long-term validation was added after signing."""
     reasons: tuple[Reason, ...] = ()
@@ -58,7 +61,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """The verdict in one line, with who signed the whole."""
+        """The verdict in one line, with who signed the whole and which certificate number it has."""
         if self.problem:
             return f"NOT VALID: {self.problem}"
         if not self.signatures:
@@ -66,11 +69,13 @@ class Report:
         if self.reasons:
             return f"NOT VALID: {self.reasons[0].text}"
         own = self.signatures[0]
-        told = [f"VALID: signed by {own.who}"]
+        told = [f"VALID: signed by {own.who} under the number {self.number}"]
         if own.trusted:
             told.append(f"{quoted(own.issuer)} vouches for the key")
         else:
             told.append(NOT_ASKED)
+        if not own.enterprises:
+            told.append(NOT_COMPARED)
         if self.additions:
             told.append("only long-term data was added since")
         return "; ".join(told)
@@ -150,12 +155,17 @@ def _report(
 
 
 def _number(reader: PdfFileReader) -> tuple[str, str]:
-    """Certificate number and organisation in the title of the file as it was signed; empty when it has none."""
+    """Certificate number and organisation in the title of the file as it was signed; empty when the title is not, byte
+    by byte, one that the gateway writes, or when there may be another one in metadata (XMP), which it never writes."""
+    signed = reader.get_historical_resolver(0)
     try:
-        found = TITLE.fullmatch(str(info(reader.get_historical_resolver(0))["/Title"]))
-    except (KeyError, TypeError):
-        found = None
-    return (found[1], found[2]) if found else ("", "")
+        title = info(signed)["/Title"]
+    except KeyError:
+        return "", ""
+    if not isinstance(title, TextStringObject) or "/Metadata" in signed.root:
+        return "", ""
+    found = TITLE.fullmatch(title.original_bytes)
+    return (found[1].decode(), found[2].decode()) if found else ("", "")
 
 
 def _signed_again(signed: Sequence[Examined], roots: Sequence[x509.Certificate]) -> Iterator[Reason]:
@@ -225,3 +235,6 @@ def _not_by_whom(own: SignatureReport, number: tuple[str, str], enterprise: str)
         yield Reason("OTHER-ENTERPRISE", f"signed by {own.who}, not by {enterprise}")
     elif own.enterprises and number[0] and all(code[8:17] != number[1] for code in own.enterprises):
         yield Reason("OTHER-ENTERPRISE", f"signed by {own.who}, but {number[0]} is another enterprise's number")
+    if not number[0]:
+        text = "it is no certificate of this gateway: its title names no certificate number as the gateway writes it"
+        yield Reason("NO-NUMBER", f"signed by {own.who}, but {text}")

@@ -22,6 +22,7 @@ from tests.renderers.papers import (
     paper,
     saved,
     signed_again,
+    titled,
 )
 
 EXAMPLES = ROOT / "schemas" / "examples"
@@ -136,6 +137,7 @@ def test_verify_answers_for_each_file(tmp_path: Path) -> None:
         "half.pdf": paper()[: len(paper()) // 2],
         "table.pdf": paper().replace(b"\nxref\n0 ", b"\nxref\n9 "),
         "changed.pdf": saved(paper(), CHANGES["painted over"]),
+        "untitled.pdf": titled(b"/Title(x)", keys().other),
         "again.pdf": signed_again(saved(paper(), CHANGES["painted over"]), keys().other),
     }
     for name, content in {**strange, "good.pdf": paper()}.items():
@@ -147,7 +149,8 @@ def test_verify_answers_for_each_file(tmp_path: Path) -> None:
     trust = ("--authority", "root.pem")
     good = origin("verify", "good.pdf", *trust, "--enterprise", ENTERPRISE, folder=tmp_path)
     assert (good.returncode, good.stderr) == (0, "")
-    assert good.stdout.startswith(f'good.pdf: VALID: signed by "{OWN_NAME}"; "{AUTHORITY}" vouches for the key\n')
+    first = f'good.pdf: VALID: signed by "{OWN_NAME}" under the number {NUMBER}; "{AUTHORITY}" vouches for the key\n'
+    assert good.stdout.startswith(first)
     assert origin("verify", "good.pdf", "--enterprise", OTHER, folder=tmp_path).returncode == 1
     done = origin("verify", *strange, *trust, folder=tmp_path)
     assert (done.returncode, done.stderr, done.stdout.count("pdf: NOT VALID: ")) == (1, "", len(strange)), done.stdout

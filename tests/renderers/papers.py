@@ -140,6 +140,25 @@ def unsigned(hole: int) -> Unsigned:
     return bench().renderer.prepare(bench().layout("C"), bench().marks, bench().seal, bench().handwriting, AT, hole)
 
 
+def titled(title: bytes, p12: bytes | None = None, catalogue: bytes = b"") -> bytes:
+    """The same in one piece, signed by the exporter unless told otherwise, with other words (PDF) for its title; more
+    may stand in the catalogue, instead of how it wishes to be shown."""
+    signer = Signer(p12 or keys().own, PASSWORD)
+    whole = unsigned(signer.hole)
+    before = _instead(rb"/Title\(.*?\)/Producer\(.*?\)/CreationDate\(.*?\)/ModDate\(.*?\)", title, whole.before)
+    if catalogue:
+        before = _instead(rb"/ViewerPreferences<<.*?>>", catalogue, before)
+    return signer.sign(replace(whole, before=before))[0]
+
+
+def _instead(pattern: bytes, new: bytes, content: bytes) -> bytes:
+    """Other bytes in the place of those found, and blanks, so that nothing moves."""
+    [found] = re.finditer(pattern, content)
+    room = found.end() - found.start()
+    assert len(new) <= room
+    return content[: found.start()] + new.ljust(room) + content[found.end() :]
+
+
 def saved(content: bytes, change: Callable[[Writer], object]) -> bytes:
     """A file changed and saved as PDF programs do: what was there stays, what is new comes after it."""
     writer = Writer(io.BytesIO(content))

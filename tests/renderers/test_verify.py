@@ -29,6 +29,7 @@ from tests.renderers.papers import (
     saved,
     signed_again,
     time_stamped,
+    titled,
     unsigned,
     update,
 )
@@ -38,7 +39,9 @@ from tests.renderers.papers import (
 
 def test_a_certificate_as_it_was_signed() -> None:
     report = judged(paper(), ENTERPRISE)
-    assert report.summary == f'VALID: signed by "{OWN_NAME}"; "{AUTHORITY}" vouches for the key'
+    assert (
+        report.summary == f'VALID: signed by "{OWN_NAME}" under the number {NUMBER}; "{AUTHORITY}" vouches for the key'
+    )
     assert (report.number, report.additions, report.signatures[0].enterprises) == (NUMBER, False, (ENTERPRISE,))
     assert report.text().splitlines()[1:3] == [f"  certificate {NUMBER}", f'  signed by   "{OWN_NAME}"']
 
@@ -112,7 +115,9 @@ def test_a_name_that_reads_like_a_verdict_is_seen_to_be_a_name(name: str) -> Non
     lines = report.text().split("\n")
     assert all(line.isprintable() for line in lines)
     assert [line for line in lines if not line.startswith("  ")] == [report.summary]
-    assert re.fullmatch(r'VALID: signed by "X[^"]*"; nobody was asked .*', report.summary), report.summary
+    assert re.fullmatch(rf'VALID: signed by "X[^"]*" under the number {NUMBER}; nobody was asked .*', report.summary), (
+        report.summary
+    )
 
 
 # ---------------------------------------------------------------- what was changed
@@ -202,7 +207,58 @@ def test_the_number_tells_whose_paper_it_is() -> None:
     assert judged(paper(), OTHER).summary == f'NOT VALID: signed by "{OWN_NAME}", not by {OTHER}'
     unnamed = paper(a_key("NINGBO HAITIAN", authority=keys().authority))
     assert judged(unnamed).valid, "who is not named can't be compared: the reader sees the name"
+    assert judged(unnamed).summary.endswith("names no credit code, so nobody can tell whether the number is theirs")
     assert codes(judged(unnamed, ENTERPRISE)) == ["ENTERPRISE-NOT-NAMED"]
+
+
+OURS = f"Certificate of origin {NUMBER}, original".encode()
+TITLES = {
+    "none": b"",
+    "empty": b"/Title()",
+    "another": b"/Title(x)",
+    "a trailing blank": b"/Title(%b )" % OURS,
+    "a line feed at the end": rb"/Title(%b\n)" % OURS,
+    "a capital": b"/Title(%b)" % OURS.replace(b"original", b"Original"),
+    "UTF-16": b"/Title(%b)" % (b"\xfe\xff" + OURS.decode().encode("utf-16-be")),
+    "UTF-8": b"/Title(\xef\xbb\xbf%b)" % OURS,
+    "no string": b"/Title/%b" % OURS.replace(b" ", b"#20"),
+    "a list": b"/Title[(%b)]" % OURS,
+}
+
+
+@pytest.mark.parametrize("key", ["own", "other"])
+@pytest.mark.parametrize("name", TITLES)
+def test_a_file_without_our_title_is_no_certificate(name: str, key: str) -> None:
+    """Else another enterprise's number would not be found out."""
+    report = judged(titled(TITLES[name], getattr(keys(), key)))
+    assert codes(report) == ["NO-NUMBER"], report.text()
+    assert report.number == ""
+    who = OTHER_NAME if key == "other" else OWN_NAME
+    assert report.summary.startswith(f'NOT VALID: signed by "{who}", but it is no certificate of this gateway'), report
+
+
+def test_a_second_title_is_none_of_ours() -> None:
+    metadata = b"/Metadata 1 0 R"
+    assert codes(judged(titled(b"/Title(%b)" % OURS, catalogue=metadata))) == ["NO-NUMBER"]
+    assert codes(judged(titled(b"/Title(%b)" % OURS, catalogue=b"/PageMode/UseNone"))) == []
+    assert judged(titled(b"/Title(%b)/#54itle(x)" % OURS)).problem, "twice in one dictionary"
+    later = judged(saved(titled(b"/Title(x)", keys().other), CHANGES["title"]))
+    assert (codes(later), later.number) == (["CHANGED-AFTER", "NO-NUMBER"], ""), "what was signed counts"
+
+
+@pytest.mark.parametrize("title", [b"(%b)" % OURS, b"<%b>" % OURS.hex().encode(), b"(\\103%b)" % OURS[1:]])
+def test_the_same_title_in_other_letters_is_compared_too(title: bytes) -> None:
+    assert judged(titled(b"/Title" + title)).number == NUMBER
+    assert judged(titled(b"/Title" + title)).valid
+    assert codes(judged(titled(b"/Title" + title, keys().other))) == ["OTHER-ENTERPRISE"]
+
+
+def test_the_first_line_says_which_number_was_compared() -> None:
+    """What is drawn on the page is not read: a reader compares it with this number."""
+    number = f"C26{OTHER[8:17]}0001"
+    report = judged(titled(f"/Title(Certificate of origin {number}, original)".encode(), keys().other))
+    assert report.summary.startswith(f'VALID: signed by "{OTHER_NAME}" under the number {number}; ')
+    assert report.number == number
 
 
 def test_a_certificate_outlives_no_key() -> None:
