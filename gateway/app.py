@@ -216,6 +216,7 @@ class Gateway:
             from adapters.store.views import Views
             from gateway.desk import Desk
             from gateway.examiner import ExaminerProcess, new_examiner
+            from gateway.kept_documents import KeptDocuments
             from gateway.runtime.quotas import Quotas
 
             most, beside, keep = settings.max_bytes, ExaminerProcess(settings.max_bytes), Keeper(dead, clock, metrics)
@@ -229,7 +230,8 @@ class Gateway:
             leaves = Leaves(pool)
             doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
             rows = (clients, leaves, table, vault, store)
-            desk = Desk(door, *rows, turn, clock, doctor, dead, carrier, inlet, self.stop)
+            documents = KeptDocuments(door, beside, clients, dead)
+            desk = Desk(documents, *rows, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, quotas, dead, clock, intake, metrics, there)
             deps = Deps(
