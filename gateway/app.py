@@ -216,20 +216,22 @@ class Gateway:
             from adapters.store.views import Views
             from gateway.desk import Desk
             from gateway.examiner import ExaminerProcess, new_examiner
+            from gateway.kept_documents import KeptDocuments
             from gateway.runtime.quotas import Quotas
 
             most, beside, keep = settings.max_bytes, ExaminerProcess(settings.max_bytes), Keeper(dead, clock, metrics)
             door = Door(store, new_examiner(most), codec, clock, keep, beside=beside, failed=metrics.failed)
             limits = operator_files.limits(settings)
-            clients = Clients(pool, limits)
             table = PostgresQuotas(pool, limits)
             feed = StatusStream(pool, keyfile.read(settings.master_key_path))
             intake = IntakeMetrics(registry)
             quotas = Quotas(clock, table, uuid4(), intake.over)
+            clients = Clients(pool, limits, met=quotas.meet)
             leaves = Leaves(pool)
             doctor = partial(examine, settings, pool, place.embedded, vault, clients, leaves)
             rows = (clients, leaves, table, vault, store)
-            desk = Desk(door, *rows, turn, clock, doctor, dead, carrier, inlet, self.stop)
+            documents = KeptDocuments(door, beside, clients, dead)
+            desk = Desk(documents, *rows, turn, clock, doctor, dead, carrier, inlet, self.stop)
             there = partial(on_the_cluster, carrier.cluster) if isinstance(carrier, KafkaBus) else bus.on_the_log
             on_bus = BusIntake(readers, door, clients, quotas, dead, clock, intake, metrics, there)
             deps = Deps(

@@ -19,6 +19,7 @@ from adapters.store.quotas import PostgresQuotas
 from adapters.store.vault import Vault
 from gateway.core.messages import LetterMended
 from gateway.core.predicates import valid_uscc
+from gateway.kept_documents import KeptDocuments
 from gateway.operations import (
     ClientItem,
     DeadItem,
@@ -38,12 +39,9 @@ from gateway.operations import (
 )
 from gateway.ports import Bus, Clock, Inlet, Message, UnknownTopic
 from gateway.runtime import dead_letters
-from gateway.runtime import kept as kept_documents
-from gateway.runtime.answers import ON_FILE
-from gateway.runtime.door import Door
 from gateway.runtime.inputs import FROM_STRANGERS, read_all
 from gateway.runtime.turn import NotHandled, Turn
-from gateway.storage import DeadLetter, Parked, Store
+from gateway.storage import Parked, Store
 from renderers.layout import RenderRefused
 from renderers.sign import Signer
 from renderers.stamp import Shape, enrol_handwriting, enrol_seal, size_in_mm
@@ -62,7 +60,7 @@ class Desk:
 
     def __init__(
         self,
-        door: Door,
+        documents: KeptDocuments,
         clients: Clients,
         leaves: Leaves,
         quotas: PostgresQuotas,
@@ -77,7 +75,7 @@ class Desk:
         end: Callable[[], None],
     ) -> None:
         """`end` asks this process for its end."""
-        self._door = door
+        self._documents = documents
         self._clients = clients
         self._leaves = leaves
         self._quotas = quotas
@@ -215,8 +213,7 @@ class Desk:
         kept = await self._found(identity)
         if kept.state != "waiting":
             raise _decided()
-        if mended is None and (client := kept_documents.client_of(kept.letter)) is not None:
-            await self._declare_again(kept.letter, client)
+        if mended is None and await self._documents.declare(kept.letter):
             return await self._decide(identity, "replayed", ruling)
         messages = [dead_letters.again(kept.letter)] if mended is None else await self._mended(kept, mended, ruling)
         try:
@@ -224,20 +221,6 @@ class Desk:
         except UnknownTopic:
             raise Refusal("DLT-TOPIC", "Its topic is not there any more.", "Declare it, or discard this.") from None
         return await self._decide(identity, "replayed", ruling, mended)
-
-    async def _declare_again(self, letter: DeadLetter, name: str) -> None:
-        """A document that broke the door, through it again. Raises Refusal when it is not on file afterwards."""
-        client = await self._clients.by_id(name)
-        if client is None:
-            raise Refusal("DLT-CLIENT", "Its client may not declare any more.", "Discard this.")
-        answer = await self._door.submit(kept_documents.submission(letter, client))
-        if answer.verdict not in ON_FILE:
-            codes = ", ".join(sorted({fault["code"] for fault in answer.content["faults"]}))
-            raise Refusal(
-                "DLT-NOT-ACCEPTED",
-                f"The door has an answer now, and it is {answer.verdict.value}: {codes}.",
-                "Tell the client, and discard this; or mend our mistake where it broke again.",
-            )
 
     async def _mended(self, kept: Kept, mended: bytes, ruling: Ruling) -> list[Message]:
         """What is to be read instead; the certificates that it is about are told who says so, and why. Raises Refusal

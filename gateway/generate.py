@@ -70,6 +70,7 @@ def faults() -> str:
     door: Sequence[Fault] = (
         door_faults.too_large(1 << 20),
         door_faults.unknown_media_type(("application/xml", "application/json")),
+        door_faults.key_reserved(),
         door_faults.foreign("", None),
         door_faults.no_leave("", None, "NAME"),
         door_faults.leave_proposed("", None),

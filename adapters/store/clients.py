@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -58,6 +58,12 @@ ON_BUS: Final = "SELECT id FROM origin.client WHERE bus ORDER BY id"
 Name: TypeAlias = bytes | str
 """What a client is asked by: the SHA-256 of its key, or its id."""
 
+Met: TypeAlias = Callable[[Sequence[str]], Awaitable[None]]
+
+
+async def _nobody_asks(clients: Sequence[str]) -> None:
+    """Where nothing need be known of clients beforehand."""
+
 
 @dataclass(slots=True)
 class _Cached:
@@ -75,12 +81,15 @@ class Clients:
         pool: asyncpg.Pool,
         limits: Limits = NO_LIMITS,
         *,
+        met: Met = _nobody_asks,
         ttl: float = TTL,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limits`: quotas of a client that has none of its own."""
+        """`limits`: quotas of a client that has none of its own. `met` hears of clients before they are given out, by
+        whatever way in; it may raise Unavailable."""
         self._pool = pool
         self._limits = limits
+        self._met = met
         self._ttl = ttl
         self._monotonic = monotonic
         self._cache: dict[Name, _Cached] = {}
@@ -205,9 +214,10 @@ class Clients:
         try:
             with unavailable("client"):
                 rows = await self._pool.fetch(ACTIVE, digests, ids)
+            clients = {row["id"]: _client(row, self._limits) for row in rows}
+            await self._met(list(clients))
         finally:
             self._looking = None
-        clients = {row["id"]: _client(row, self._limits) for row in rows}
         keys = {row["key_sha256"]: clients[row["id"]] for row in rows}
         before = self._cache
         fresh = {name: known for name, known in before.items() if now < known.until}

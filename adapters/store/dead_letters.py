@@ -1,10 +1,10 @@
 """The rows of the dead letters: what nobody could read, and what a person decided about it. See 0004."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
-from uuid import UUID
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+from uuid import UUID, uuid5
 
 import asyncpg
 
@@ -13,6 +13,8 @@ from adapters.store import sql
 from adapters.store.postgres import Wake, writing
 from gateway.ports import Unavailable
 from gateway.runtime.dead_letters import message
+from gateway.runtime.ids import time_of
+from gateway.runtime.submission import Examined
 from gateway.storage import Collision, DeadLetter
 
 State = Literal["waiting", "replayed", "discarded"]
@@ -29,6 +31,25 @@ DECIDE = f"""
 UPDATE origin.dead_letter SET state = $2, decided_at = $3, decided_by = $4, reason = $5, mended = $6
 WHERE id = $1 AND state = 'waiting' RETURNING {COLUMNS}, body, mended
 """  # noqa: S608
+STATE = "SELECT state FROM origin.dead_letter WHERE id = $1 FOR SHARE"
+# What the door would correct: the same content, or what was answered before, changes nothing. The turn writes the event
+# later than the door accepted: its message's id has the door's time.
+CORRECTS = """
+SELECT c.raw_sha256, c.updated_at, (
+    SELECT e.message_id FROM origin.event e
+    WHERE e.certificate_id = c.id AND e.kind IN ('drafted', 'declared') AND (e.data->>'revision')::int = c.revision
+    ORDER BY e.sequence DESC LIMIT 1) AS message_id
+FROM origin.certificate c
+WHERE c.number = $1 AND c.applicant = $2 AND c.content_sha256 <> $3
+  AND NOT EXISTS (SELECT FROM origin.intake WHERE client = $4 AND key = $5)
+"""
+OF_ANOTHER = """
+SELECT EXISTS (SELECT FROM origin.dead_letter
+WHERE state = 'replayed' AND topic = $1 AND at <= $2 AND decided_at >= $3 AND sha256(body) = $4)
+"""
+TAKEN: Final = timedelta(minutes=1)
+"""In which a document that was sent on by the bus is declared."""
+MOMENT: Final = timedelta(milliseconds=1)
 LETTER = frozenset(DeadLetter.__slots__)
 
 
@@ -65,6 +86,34 @@ class PostgresDeadLetters:
                 await writer.append([message(letter) for letter in letters if letter.id in fresh])
         except Collision as collision:
             raise Unavailable("the dead letter could not be kept") from collision
+
+    async def keep(self, letter: DeadLetter) -> UUID:
+        """See `gateway.runtime.kept.Letters`."""
+        try:
+            async with writing(self._pool, self._wake) as writer:
+                while not await writer.connection.fetch(sql.BURY, *sql.dead_columns([letter])):
+                    if await writer.connection.fetchval(STATE, letter.id) == "waiting":
+                        return letter.id
+                    letter = replace(letter, id=uuid5(letter.id, "again"))
+                await writer.append([message(letter)])
+                return letter.id
+        except Collision as collision:
+            raise Unavailable("the dead letter could not be kept") from collision
+
+    async def overtaken(self, letter: DeadLetter, examined: Examined, number: str) -> bool:
+        """Would its document correct a certificate that was declared anew since the letter was kept? What an earlier
+        letter that was replayed declared is older."""
+        content = bytes.fromhex(examined.content_sha256)
+        with unavailable("dead letters"):
+            row = await self._pool.fetchrow(CORRECTS, number, examined.applicant, content, *examined.key)
+            if row is None:
+                return False
+            made = row["message_id"]
+            accepted: datetime = row["updated_at"] if made is None else time_of(made) + MOMENT
+            if accepted <= letter.at:
+                return False
+            asked = (letter.topic, letter.at, accepted - TAKEN, row["raw_sha256"])
+            return not await self._pool.fetchval(OF_ANOTHER, *asked)
 
     async def list(self, state: State | None, limit: int) -> Sequence[Kept]:
         """Oldest first, without their bodies; of one state or all."""

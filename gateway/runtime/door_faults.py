@@ -50,6 +50,16 @@ def wrong_charset(named: str | None) -> Fault:
     )
 
 
+def key_reserved() -> Fault:
+    """An idempotency key that the gateway itself may give to another document."""
+    return Fault(
+        code="KEY-RESERVED",
+        message="An idempotency key that reads content: or sha256: and 64 hexadecimal digits is the gateway's own.",
+        remedy="Use a key of your own making, e.g. a UUID; or leave it out, and the same bytes are known again.",
+        source="ours",
+    )
+
+
 def foreign(path: str, line: int | None) -> Fault:
     """A declaration in another enterprise's name."""
     return Fault(

@@ -60,6 +60,8 @@ class Examiner:
         return None if reading is None else self._judged(submission, reading)
 
     def _dialect(self, submission: Submission) -> Dialect:
+        if submission.has_reserved_key():
+            raise Refused([door_faults.key_reserved()])
         if len(submission.body) > self._max_bytes:
             raise Refused([door_faults.too_large(self._max_bytes)])
         dialect = self._dialects.get(submission.media_type)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _FREE = (1 << 128) - 1 & ~(0xF << 76) & ~(0x3 << 62)
@@ -23,6 +23,11 @@ def new_ids(now: datetime, count: int) -> list[UUID]:
     """So many of them: the operating system is asked once."""
     time, random = int(now.timestamp() * 1000) << 80, ENTROPY.get()(10 * count)
     return [_made(time | int.from_bytes(random[at : at + 10]), 7) for at in range(0, 10 * count, 10)]
+
+
+def time_of(identity: UUID) -> datetime:
+    """When a `new_id` was made, to the millisecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=identity.int >> 80)
 
 
 def id_of(*parts: bytes) -> UUID:

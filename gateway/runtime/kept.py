@@ -1,11 +1,13 @@
 """Documents that broke the door: kept with the dead letters, whatever way they came, until our mistake is mended."""
 
-from dataclasses import dataclass
-from typing import Final
-from uuid import UUID
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+from uuid import UUID, uuid5
+
+import orjson
 
 from gateway.ports import Clock, Record, Unreadable
-from gateway.runtime.dead_letters import DeadLetters, letter
+from gateway.runtime.dead_letters import letter
 from gateway.runtime.observer import Observer
 from gateway.runtime.submission import Client, Submission
 from gateway.storage import DeadLetter
@@ -17,11 +19,20 @@ CHANNEL: Final = "origin_channel"
 """How a document came that did not come by the bus."""
 
 
+class Letters(Protocol):
+    """Where they are kept."""
+
+    async def keep(self, letter: DeadLetter) -> UUID:
+        """Keep and publish it in one transaction, unless it waits there already; the id of the one that waits. Where
+        somebody has decided about it, it is kept anew under another id. Raises Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """Implements the door's `Keep`."""
 
-    dead: DeadLetters
+    dead: Letters
     clock: Clock
     observer: Observer
 
@@ -30,9 +41,12 @@ class Keeper:
         self.observer.broke(None, error)
         record = submission.record or _record(submission)
         buried = letter(record, broken_door(error), GROUP, self.clock.now())
-        await self.dead.bury([buried])
-        self.observer.buried(buried)
-        return buried.id
+        if submission.record is None:  # it has no place that tells it from others of the same bytes
+            said = orjson.dumps([submission.media_type, submission.key, submission.reference])
+            buried = replace(buried, id=uuid5(buried.id, said.decode()))
+        identity = await self.dead.keep(buried)
+        self.observer.buried(replace(buried, id=identity))
+        return identity
 
 
 def broken_door(error: Exception) -> Unreadable:

@@ -72,6 +72,19 @@ class Quotas:
         self._held: Counter[tuple[str, Quota]] = Counter()
         self._day = 0
 
+    async def meet(self, clients: Sequence[str]) -> None:
+        """Hear, before it counts anything of them, what is used of clients it has not heard of in this process: one
+        that starts anew must not give them the day's quota again. Asks once for each. Raises Unavailable."""
+        new = [name for name in clients if name not in self._accounts]
+        if not new:
+            return
+        now = self._clock.now().timestamp()
+        minute, day = windows(now)
+        others = await self._table.exchange(self._process, [], new, minute, day)
+        for name in new:
+            used = others.get(name) or Used(minute, day)
+            self._accounts.setdefault(name, _Account(Used(minute, day), used, now, changed=False))
+
     def enter(self, client: Client, size: int = 0) -> Over | None:
         """Count one more declaration of `size` bytes; Over: the client may send none now, and nothing was counted."""
         now, account = self._account(client)

@@ -1,9 +1,10 @@
 """What stands at the door: who sends, what was sent, and what is known of it before the database is asked."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -11,6 +12,9 @@ from gateway.core.faults import Fault, Refused
 from gateway.core.numbers import well_formed
 from gateway.core.quotas import NO_LIMITS, Limits
 from gateway.ports import Record
+
+RESERVED: Final = re.compile(r"(?:content|sha256):[0-9a-f]{64}")
+"""What the gateway remembers a document under that came without a key (`Examined.of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,12 @@ class Submission(NamedTuple):
     """The ERP's own reference; the document's own, where it has one, goes first."""
     record: Record | None = None
     """What it came in, by the bus: kept whole should it break us."""
+
+    def has_reserved_key(self) -> bool:
+        """Is its key one that another document of this client has without asking? The hash of its own bytes is not."""
+        if self.key is None or RESERVED.fullmatch(self.key) is None:
+            return False
+        return self.key != _by_bytes(hashlib.sha256(self.body).hexdigest())
 
 
 class Rejected(Refused):
@@ -102,7 +112,7 @@ class Examined(NamedTuple):
         client, key = submission.client.id, submission.key
         raw_sha256, content_sha256 = hashlib.sha256(submission.body).hexdigest(), hashlib.sha256(packed).hexdigest()
         by_content = client, f"content:{content_sha256}"
-        by_itself = by_content if not number else (client, f"sha256:{raw_sha256}")
+        by_itself = by_content if not number else (client, _by_bytes(raw_sha256))
         return cls(
             submission=submission,
             certificate_type=kind,
@@ -119,6 +129,10 @@ class Examined(NamedTuple):
             key=(client, key) if key else by_itself,
             content_key=by_content,
         )
+
+
+def _by_bytes(raw_sha256: str) -> str:
+    return f"sha256:{raw_sha256}"
 
 
 def content(fields: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from adapters.store.memory import MemoryDeadLetters, MemoryStore
 from adapters.store.postgres import PostgresStore
 from gateway.inlet import GatewayInlet
 from gateway.ports import Message, Record, Unavailable, Unreadable
-from gateway.runtime.dead_letters import DeadLetters, letter
+from gateway.runtime.dead_letters import letter
 from gateway.runtime.turn import Turn
 from gateway.storage import DeadLetter, Store, TurnWork
 from tests.runtime.house import DIALECTS, Clock, Told
@@ -34,7 +34,7 @@ def a_letter(offset: int = 0, body: bytes = b"\x00poison \xff", key: str = "a\0b
 class Place(ABC):
     """A store with its log."""
 
-    dead: DeadLetters
+    dead: MemoryDeadLetters | PostgresDeadLetters
     store: Store
 
     @abstractmethod
@@ -96,6 +96,10 @@ class Suite:
         await place.dead.bury([one])
         assert await place.kept() == {one.id, two.id, three.id}
         assert await place.published() == [(str(each.id), b"\x00poison \xff") for each in (one, two, three)]
+
+    async def test_what_waits_is_kept_once_and_named(self, place: Place) -> None:
+        assert {await place.dead.keep(a_letter()) for _ in range(2)} == {a_letter().id}
+        assert [identity for identity, _ in await place.published()] == [str(a_letter().id)]
 
     async def test_a_turn_keeps_them_in_its_own_transaction(self, place: Place) -> None:
         with pytest.raises(ZeroDivisionError):

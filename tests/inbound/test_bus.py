@@ -170,6 +170,13 @@ def test_an_answer_is_named_by_its_place_and_words_and_by_the_record_where_other
     assert (name(first._replace(body=b"two")) == name()) is accepted
 
 
+async def test_a_key_that_the_gateway_itself_gives_is_refused() -> None:
+    post = Post()
+    post.send(document(), idempotency_0key=f"content:{'0' * 64}")
+    await post.handle()
+    assert [codes(content) for content in post.contents()] == [["KEY-RESERVED"]]
+
+
 async def test_the_key_is_the_header_else_the_name_of_the_event() -> None:
     post = Post()
     one, two = document(invoice_no="1"), document(invoice_no="2")

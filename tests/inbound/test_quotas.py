@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -14,11 +16,13 @@ import pytest
 from adapters.inbound.folder_files import ClientFolder
 from adapters.inbound.http import Application
 from adapters.inbound.http.problem import Scope
+from adapters.store.quotas import PostgresQuotas
 from gateway import keyfile
-from gateway.core.quotas import Limits, Over, Quota
+from gateway.core.quotas import Limits, Over, Quota, Used, windows
 from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
+from gateway.runtime.quotas import Count, Quotas
 from tests.cli.test_cli import origin
 from tests.inbound import parts
 from tests.inbound.bus_parts import Post, codes
@@ -307,6 +311,30 @@ async def test_an_operator_sees_and_sets_a_clients_quotas(
             await asyncio.sleep(0.1)
     acts = await database_pool.fetch("SELECT detail::text AS d FROM origin.operator_act WHERE what = 'client.quota'")
     assert len(acts) == 2
+
+
+async def test_the_day_goes_on_where_a_gateway_that_starts_anew_takes_over(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, database_pool: asyncpg.Pool
+) -> None:
+    async def silent(self: Quotas) -> None:
+        """It tells and hears nothing by itself: who comes in the first second comes before that."""
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Quotas, "run", silent)
+    async with running(tmp_path / "data", database_url) as gateway:
+        operator = {"authorization": f"Bearer {keyfile.read(gateway.settings.operator_key_path)}"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False) as client:
+            wish = {"name": "erp", "enterprise": ENTERPRISE}
+            made = (await client.post("/v1/admin/clients", json=wish, headers=operator)).raise_for_status().json()
+        await database_pool.execute("UPDATE origin.client SET quotas = $1::jsonb", '{"declarations_per_day": 3}')
+        before = PostgresQuotas(database_pool, Limits())
+        minute, day = windows(datetime.now(UTC).timestamp())
+        await before.exchange(uuid4(), [Count("erp", Used(minute, day, 2, 2, 2, 2))], [], minute, day)
+        head = {"authorization": f"Bearer {made['key']}", "content-type": "application/x-ndjson"}
+        lines = b"\n".join(orjson.dumps(orjson.loads(document(invoice_no=f"I-{n}"))) for n in range(3))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False) as client:
+            answer = await client.post(URL, content=lines, headers=head)
+    assert [orjson.loads(line)["http"] for line in answer.text.splitlines()] == [202, 429, 429]
 
 
 async def test_a_connection_goes_on_after_a_refusal_whose_body_nobody_read(

@@ -4,17 +4,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import product
 
 import pytest
 
 from gateway.core.admission import Verdict
 from gateway.core.messages import DeclarationAccepted
+from gateway.examiner import new_examiner
 from gateway.ports import Unavailable
 from gateway.runtime.accepting import ACCEPTED
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client
 from gateway.runtime.examining import Examiner
+from gateway.runtime.submission import Examined, Submission
 from gateway.storage import Fresh
 from renderers.fonts import missing
 from tests.runtime.house import DIALECTS, ENTERPRISE, ERP, JSON, XML, House, document, example
@@ -81,6 +84,32 @@ async def test_other_bytes_under_the_same_key_are_a_conflict(together: bool) -> 
     assert answers[1].content["faults"][0]["code"] == "KEY-REUSED"
     assert other_client.content["status"] == "accepted", "a key belongs to its client"
     assert len(house.on(ACCEPTED)) == 2
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("number", [None, OWN])
+async def test_no_key_of_a_client_is_the_one_that_another_document_has_by_itself(
+    number: str | None, together: bool
+) -> None:
+    house = House()
+    first, second = document(number="C26MA9XYD0C28888"), document(invoice_no="ANOTHER", number=number)
+    content = examined(second).content_key[1]
+    keys = [content, f"sha256:{sha256(second).hexdigest()}"]
+    async with house.open():
+        sent = [house.submit(first), *(house.submit(first, key=key) for key in keys), house.submit(second)]
+        answers = list(await asyncio.gather(*sent)) if together else [await one for one in sent]
+        mine = await house.submit(first, key=f"sha256:{sha256(first).hexdigest()}")
+        theirs = await house.submit(first, key="content:of mine")
+    assert [answer.verdict for answer in answers] == ["accepted", "refused", "refused", "accepted"]
+    (fault,) = answers[1].content["faults"]
+    assert (fault["code"], bool(fault["message"] and fault["remedy"])) == ("KEY-RESERVED", True)
+    assert keys[0] not in answers[1].body.decode()
+    assert len(identities([answers[0], answers[3]])) == 2
+    assert identities([mine, theirs]) == identities(answers[:1]), "keys that can't be another document's stay good"
+
+
+def examined(body: bytes) -> Examined:
+    return new_examiner().examine(Submission(ERP, JSON, body, "http"))
 
 
 async def test_without_a_number_other_content_is_another_certificate() -> None:

@@ -108,6 +108,31 @@ async def test_processes_share_one_quota() -> None:
     assert later.room(ERP) is not None, "a process that starts anew hears what the one before it counted"
 
 
+async def test_a_process_that_starts_anew_knows_what_is_used_before_it_counts() -> None:
+    office = Office()
+    one = office.process()
+    assert taken(one, 3) == 3
+    await one.exchange()
+    asked: list[Sequence[str]] = []
+
+    class Asked:
+        async def exchange(
+            self, process: UUID, own: Sequence[Count], names: Sequence[str], minute: int, day: int
+        ) -> Mapping[str, Used]:
+            asked.append(names)
+            return await office.table.exchange(process, own, names, minute, day)
+
+    later = office.process(Asked())
+    for _ in range(9):
+        await later.meet([ERP.id, OTHER.id])
+    assert asked == [[ERP.id, OTHER.id]], "once in a process"
+    assert (taken(later, 9), taken(later, 9, OTHER)) == (0, 3)
+    office.clock.move(minutes=1)
+    assert taken(later, 9) == 2, "the day has five"
+    await later.meet([ERP.id])
+    assert taken(later, 9) == 0, "what it counted itself it keeps"
+
+
 async def test_what_was_counted_twice_or_taken_back_reaches_the_others_right() -> None:
     office = Office()
     one, two = office.process(), office.process()
