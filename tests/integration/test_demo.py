@@ -75,6 +75,7 @@ def test_the_whole_way_and_again(tmp_path: Path) -> None:
     assert not first & second
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_killed_demo_does_no_harm_to_the_next_one(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -92,6 +92,7 @@ class Course:
             )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_killed_ten_times(tmp_path: Path) -> None:
     await run(tmp_path, kills=10, verified=16)

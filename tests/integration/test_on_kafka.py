@@ -128,6 +128,7 @@ async def test_what_a_foreign_producer_declares_comes_out_printed(kafka_office: 
         assert numbers[one["id"]] == list(range(1, one["sequence"] + 1)), "nobody was killed: no doubles"
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
 @pytest.mark.timeout(180)
 async def test_a_broker_that_is_away_holds_up_nobody_s_declaration(kafka_office: Office, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ async def on_file(house: House, content: Declaration) -> list[Any]:
         return [row["id"] for row in await connection.fetch(question, content.invoice_no)]
 
 
-@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("numbered", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_twice_by_every_pair_of_ways(house: House, numbered: bool) -> None:
     async def twice(first: Way, second: Way) -> None:
         content = fresh(house, numbered)
