@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import schemas
+from gateway import cli
 from tests.architecture.tree import ROOT
 from tests.renderers.attacks import CHANGES
 from tests.renderers.papers import (
@@ -55,8 +57,8 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_and_json(command: str) -> None:
-    done = origin(*command.split(), "--help")
-    assert done.returncode == 0
+    done = CliRunner().invoke(cli.app, [*command.split(), "--help"], prog_name="origin", env={"COLUMNS": "200"})
+    assert done.exit_code == 0
     assert f"Example: origin {command}" in " ".join(done.stdout.split())
     assert "--json" in done.stdout or command in ("serve", "demo", "convert")
 

@@ -57,6 +57,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
     assert processes(tmp_path) == []
 
 
+@pytest.mark.long
 async def test_records_survive_kill_9_and_down_leaves_nothing(data: Path, tmp_path: Path) -> None:
     up = answer(kafka(data, "up", "--json"))
     assert up["started"] is True

@@ -61,7 +61,7 @@ async def others() -> set[asyncio.Task[object]]:
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
-@pytest.mark.parametrize("fate", ["killed", "paused"])
+@pytest.mark.parametrize("fate", ["killed", pytest.param("paused", marks=pytest.mark.long)])
 async def test_the_same_handles_go_on_when_the_broker_is_back(
     harness: KafkaHarness, kafka_server: Kafka, fate: str
 ) -> None:
