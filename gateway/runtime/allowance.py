@@ -6,7 +6,7 @@ It never decides a verdict: who has used it up is examined beside the loop until
 from typing import Final
 
 QUICK: Final = 0.001
-"""Seconds that a document may take and costs nothing: a good one of usual size takes 0.2 ms."""
+"""Seconds of the processor that a document may take and costs nothing: a good one of usual size takes 0.2 ms."""
 MOST: Final = 0.02
 """Seconds of slow documents in a row."""
 GROWS: Final = 0.02
