@@ -21,8 +21,7 @@ from prometheus_client import CollectorRegistry
 from adapters.bus.kafka import KafkaBus
 from adapters.bus.kafka_lag import Lags
 from adapters.bus.postgres import PostgresBus
-from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.enterprise_json import EnterpriseJson
+from adapters.codecs.dialects import dialects
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.inbound.metrics import IntakeMetrics, LinkMetrics
 from adapters.postgres.pool import connect, create_pool
@@ -46,7 +45,7 @@ from gateway.jobs import HARD_END, Jobs
 from gateway.metrics import GROUPS, Metrics, about_the_process
 from gateway.number_pace import watch_paces
 from gateway.operations import Refusal
-from gateway.ports import Bus, Dialect, Unavailable
+from gateway.ports import Bus, Unavailable
 from gateway.probes import Probes
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import Opener
@@ -158,9 +157,8 @@ class Gateway:
         store = PostgresStore(pool, bus.wake)
         blobs = PostgresBlobs(pool)
         dead = PostgresDeadLetters(pool, bus.wake)
-        dialects: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
         inlet = GatewayInlet(codec)
-        turn = Turn(store, inlet, codec, dialects, clock, metrics, operator_files.overdue_rules(settings))
+        turn = Turn(store, inlet, codec, dialects(), clock, metrics, operator_files.overdue_rules(settings))
         roles = set(settings.roles)
         if Role.TURN in roles:
             alone, ahead = metrics.timed("turn", turn.handle), metrics.timed("turn", turn.ahead)

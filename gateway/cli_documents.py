@@ -53,10 +53,11 @@ class Checked:
 
 def check(files: Files, as_json: JsonOption = False) -> None:
     """Every fault of a declaration, as the gateway would name them. Exit 0: none; 1: some."""
+    from adapters.codecs.dialects import dialects
     from gateway.examiner import new_examiner
 
-    examiner, dialects = new_examiner(), _dialects()
-    results = [_check(file, examiner, dialects) for file in files]
+    examiner, known = new_examiner(), dialects()
+    results = [_check(file, examiner, known) for file in files]
     if as_json:
         dump([_data(result) for result in results])
     else:
@@ -69,13 +70,14 @@ def convert(
     to: Annotated[Literal["customs-xml", "json"], typer.Option(help="The other dialect.", show_default=False)],
 ) -> None:
     """Between the official XML and the enterprise JSON, to standard output. Nothing is lost either way."""
+    from adapters.codecs.dialects import dialects
     from gateway.core.faults import Refused
 
-    dialects = _dialects()
+    known = dialects()
     content = read_bytes(file)
     try:
-        declaration = dialects[media_type(file, content)].read(content).declaration
-        written = dialects[XML if to == "customs-xml" else JSON].write(declaration)
+        declaration = known[media_type(file, content)].read(content).declaration
+        written = known[XML if to == "customs-xml" else JSON].write(declaration)
     except Refused as refusal:
         for fault in refusal.faults:
             hint(f"{file}:{fault.line or ''}: {fault.code} {fault.path}: {fault.message} {fault.remedy}")
@@ -146,13 +148,6 @@ def media_type(file: Path, content: bytes) -> str:
     if suffix in (".xml", ".json"):
         return XML if suffix == ".xml" else JSON
     return JSON if content.lstrip()[:1] == b"{" else XML
-
-
-def _dialects() -> "dict[str, Dialect]":
-    from adapters.codecs.customs_xml import CustomsXml
-    from adapters.codecs.enterprise_json import EnterpriseJson
-
-    return {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
 
 
 def _check(file: Path, examiner: "Examiner", dialects: "dict[str, Dialect]") -> Checked:

@@ -181,14 +181,12 @@ def _understood(submission: Submission, told: bytes) -> Examined | Exception:
 
 def new_examiner(max_bytes: int = MAX_BYTES) -> Examiner:
     """The gateway's own: both dialects, the rules of all types, the room on paper, the fonts."""
-    from adapters.codecs.customs_xml import CustomsXml
-    from adapters.codecs.enterprise_json import EnterpriseJson
+    from adapters.codecs.dialects import dialects
     from gateway.runtime.catalog import ProfileChecks
     from renderers import fonts
     from renderers.printable import PrintableChecks
 
-    dialects = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
-    return Examiner(dialects, PrintableChecks(ProfileChecks()), fonts.missing, max_bytes)
+    return Examiner(dialects(), PrintableChecks(ProfileChecks()), fonts.missing, max_bytes)
 
 
 def main() -> None:

@@ -9,8 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from adapters.bus.kafka_claims import Claims
-from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.enterprise_json import EnterpriseJson
+from adapters.codecs.dialects import dialects
 from adapters.codecs.gateway_xml import GatewayCodec, number_in
 from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
@@ -241,7 +240,7 @@ class House:
         self.database = Database(self.log.append)
         self.producer = Producer(self.world, self.broker, CLIENTS)
         self.bugs = Bugs(self.world)
-        self.dialects = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+        self.dialects = dialects()
 
     @property
     def logs(self) -> tuple[SimulatedLog, ...]:
@@ -270,10 +269,10 @@ class House:
         return SimulatedBus(self.broker, process, consumer or self.kit.consumer, claims)
 
     def _a_turn(self, process: Process) -> Turn:
-        dialects: dict[str, Dialect] = {kind: BuggyDialect(one, self.bugs) for kind, one in self.dialects.items()}
+        buggy: dict[str, Dialect] = {kind: BuggyDialect(one, self.bugs) for kind, one in self.dialects.items()}
         inlet = BuggyInlet(self.codec, self.bugs)
         store = self.kit.store(self.database, process)
-        turn = self.kit.turn(store, inlet, self.codec, dialects, process, Told(self.world))
+        turn = self.kit.turn(store, inlet, self.codec, buggy, process, Told(self.world))
         turn.bugs, turn.heard = self.bugs, self.heard
         process.parts["turn"] = turn
         return turn

@@ -3,23 +3,18 @@
 from collections.abc import Sequence
 from functools import cache
 
-from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.enterprise_json import EnterpriseJson
 from gateway.core.faults import Fault, Refused
-from gateway.runtime.catalog import ProfileChecks
+from gateway.examiner import new_examiner
 from gateway.runtime.examining import Examiner
 from gateway.runtime.submission import Client, Submission
-from renderers import fonts
-from renderers.printable import PrintableChecks
 
 CLIENT = Client("erp", "91330299MA9XYD0C2A")
 
 
 @cache
 def examiner() -> Examiner:
-    """Both dialects, the rules of all types, the room on paper, the fonts."""
-    dialects = {one.media_type: one for one in (CustomsXml(), EnterpriseJson())}
-    return Examiner(dialects, PrintableChecks(ProfileChecks()), fonts.missing)
+    """The gateway's own, made once."""
+    return new_examiner()
 
 
 def judged(media_type: str, body: bytes) -> tuple[bool, Sequence[Fault]]:

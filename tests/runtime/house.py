@@ -12,15 +12,14 @@ import orjson
 
 import schemas
 from adapters.bus.memory import MemoryLog
-from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.enterprise_json import EnterpriseJson
+from adapters.codecs.dialects import dialects
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.codecs.receipts import write_fileret, write_receipt
 from adapters.store.memory import MemoryStore
 from gateway.core.declaration import Declaration
 from gateway.core.messages import CustomsReply, Incoming
 from gateway.inlet import GatewayInlet
-from gateway.ports import Dialect, Message, Record
+from gateway.ports import Message, Record
 from gateway.runtime.answers import Answer
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.door import Client, Door, Submission
@@ -32,7 +31,7 @@ INBOUND = "origin.customs.inbound.v1"
 XML, JSON = "application/xml", "application/json"
 ENTERPRISE = "91330299MA9XYD0C2A"
 ERP = Client("erp", ENTERPRISE)
-DIALECTS: dict[str, Dialect] = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+DIALECTS = dialects()
 EXAMINER = Examiner(DIALECTS, ProfileChecks(), lambda text: frozenset())
 
 

@@ -9,8 +9,7 @@ import pytest
 from stdnum.cn import uscc
 
 import schemas
-from adapters.codecs.customs_xml import CustomsXml
-from adapters.codecs.enterprise_json import EnterpriseJson
+from adapters.codecs.dialects import dialects
 from gateway.core.faults import Severity
 from gateway.ports import Reading
 from gateway.runtime.catalog import ProfileChecks
@@ -21,7 +20,7 @@ from simulators.erp.enterprises import AGENT, ENTERPRISES, NINGBO, credit_code, 
 from simulators.erp.generator import declarations, endless
 from simulators.erp.onboarding import PASSWORD, wallet
 
-DIALECTS = {dialect.media_type: dialect for dialect in (CustomsXml(), EnterpriseJson())}
+DIALECTS = dialects()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
