@@ -1,7 +1,6 @@
 """Documents that broke the door, declared again by the operator: never over what was declared since."""
 
 from adapters.inbound.bus_reading import Heads
-from adapters.inbound.bus_reading import client_of as bus_client_of
 from adapters.inbound.bus_reading import submission as of_the_bus
 from adapters.store.clients import Clients
 from adapters.store.dead_letters import PostgresDeadLetters
@@ -10,7 +9,7 @@ from gateway.operations import Refusal
 from gateway.ports import Unavailable
 from gateway.runtime import kept
 from gateway.runtime.answers import ON_FILE
-from gateway.runtime.door import Beside, Door, Submission
+from gateway.runtime.door import Beside, Client, Door, Submission
 from gateway.storage import DeadLetter
 
 
@@ -26,10 +25,12 @@ class KeptDocuments:
     async def declare(self, letter: DeadLetter) -> bool:
         """Declare it, where it came by the door; False: it goes by its topic, nothing speaks against that. Raises
         Refusal when it was overtaken, or is not on file afterwards; Unavailable."""
-        if (name := kept.client_of(letter)) is None:
-            await self._look_by_bus(letter)
+        if not kept.is_submitted(letter):
             return False
-        client = await self._clients.by_id(name)
+        client = await self._clients.by_id(kept.client_of(letter.topic))
+        if not kept.by_the_door(letter):
+            await self._look_by_bus(letter, client)
+            return False
         if client is None:
             raise Refusal("DLT-CLIENT", "Its client may not declare any more.", "Discard this.")
         sent = kept.submission(letter, client)
@@ -44,12 +45,10 @@ class KeptDocuments:
             )
         return True
 
-    async def _look_by_bus(self, letter: DeadLetter) -> None:
-        if not letter.topic.startswith(f"{kept.SUBMITTED}."):
-            return
+    async def _look_by_bus(self, letter: DeadLetter, client: Client | None) -> None:
         record = letter.record(letter.body)
         try:
-            sent = of_the_bus(record, Heads(record), await self._clients.by_id(bus_client_of(letter.topic)))
+            sent = of_the_bus(record, Heads(record), client)
         except Refused:
             return  # that is its answer
         await self._look(letter, sent)

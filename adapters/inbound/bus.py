@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import structlog
 
-from adapters.inbound.bus_reading import ANSWERED, Heads, answer_id, client_of, submission
+from adapters.inbound.bus_reading import ANSWERED, Heads, answer_id, submission
 from adapters.inbound.lines import DoorLike
 from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
@@ -29,7 +29,7 @@ from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import DeadLetters, letter, storable_text
 from gateway.runtime.door import Client
 from gateway.runtime.following import follow
-from gateway.runtime.kept import GROUP, SUBMITTED, broken_door
+from gateway.runtime.kept import GROUP, SUBMITTED, broken_door, client_of
 from gateway.runtime.observer import Observer
 from gateway.runtime.patience import Away
 from gateway.runtime.pauses import Pauses

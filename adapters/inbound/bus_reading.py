@@ -8,7 +8,6 @@ from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.ids import id_of
-from gateway.runtime.kept import SUBMITTED
 
 ANSWERED: Final = "origin.intake.answered.v1"
 """One pair of topics a client, by its id: `<topic>.<client>`."""
@@ -16,11 +15,6 @@ ANSWERED: Final = "origin.intake.answered.v1"
 MAX_TEXT: Final = 255
 REPLACED: Final = "\ufffd"
 """What the bus reads header bytes as that are not UTF-8."""
-
-
-def client_of(topic: str) -> str:
-    """Whose topic it is. The broker's access list is what makes that true: nobody else may write there."""
-    return topic.removeprefix(f"{SUBMITTED}.")
 
 
 class Heads:

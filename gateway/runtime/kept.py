@@ -66,10 +66,19 @@ def _record(submission: Submission) -> Record:
     return Record(f"{SUBMITTED}.{submission.client.id}", 0, 0, submission.client.id, submission.body, heads)
 
 
-def client_of(kept: DeadLetter) -> str | None:
-    """Whose document it is, where it did not come by the bus and goes through the door again; else None."""
-    by_the_door = CHANNEL in kept.headers and kept.topic.startswith(f"{SUBMITTED}.")
-    return kept.topic.removeprefix(f"{SUBMITTED}.") if by_the_door else None
+def client_of(topic: str) -> str:
+    """Whose topic it is. The broker's access list is what makes that true: nobody else may write there."""
+    return topic.removeprefix(f"{SUBMITTED}.")
+
+
+def is_submitted(kept: DeadLetter) -> bool:
+    """Is it what a client submitted, by whatever way?"""
+    return kept.topic.startswith(f"{SUBMITTED}.")
+
+
+def by_the_door(kept: DeadLetter) -> bool:
+    """Did it not come by the bus? Then it goes through the door again."""
+    return CHANNEL in kept.headers and is_submitted(kept)
 
 
 def submission(kept: DeadLetter, client: Client) -> Submission:

@@ -20,7 +20,7 @@ from gateway.ports import Unavailable
 from gateway.runtime import dead_letters
 from gateway.runtime.answers import ON_FILE, Answer
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.kept import client_of, submission
+from gateway.runtime.kept import by_the_door, client_of, submission
 from gateway.runtime.turn import NotHandled
 from gateway.storage import Collision, DeadLetter
 from simulators.simulation.bus_way import Producer
@@ -226,11 +226,11 @@ class People:
 
     async def _again(self, letter: DeadLetter) -> None:
         """As `origin dlt replay` does: by the door where it came by the door, else by the bus."""
-        owner = client_of(letter)
-        if owner is None:
+        if not by_the_door(letter):
             again = dead_letters.again(letter)
             await self.insist(lambda process: process.parts["bus"].publish([again]))
             return
+        owner = client_of(letter.topic)
         sent = submission(letter, next(client for client in CLIENTS if client.id == owner))
         answer = await self.insist(lambda process: process.parts["door"].submit(sent))
         if answer.verdict not in ((Verdict.REFUSED,) if OTHER[8:17].encode() in sent.body else ON_FILE):
