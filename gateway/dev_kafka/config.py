@@ -185,6 +185,12 @@ def free_ports(count: int) -> list[int]:
     raise OSError("no free TCP ports on 127.0.0.1")
 
 
+def free_port() -> int:
+    """One of them."""
+    (port,) = free_ports(1)
+    return port
+
+
 def is_free(port: int) -> bool:
     """Whether a broker could listen on 127.0.0.1:`port`."""
     with socket.socket() as probe:

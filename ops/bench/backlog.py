@@ -26,6 +26,7 @@ from adapters.store.postgres import PostgresStore
 from gateway.app import SystemClock
 from gateway.core.envelope import headers
 from gateway.core.messages import CustomsReply
+from gateway.dev_kafka.config import free_port
 from gateway.examiner import new_examiner
 from gateway.ports import Message
 from gateway.runtime.door import Client, Door, Submission
@@ -36,7 +37,7 @@ from ops.bench.documents import break_off, endless, templates
 from ops.bench.figures import Figure, Progress, duration, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import Wrong, free_port
+from ops.bench.intake import Wrong
 
 THIRD = 1 / 3
 RECEIPTS, LIMIT = 10_000, 60.0

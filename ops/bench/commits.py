@@ -28,6 +28,7 @@ from adapters.store.postgres import PostgresStore
 from gateway.app import SystemClock
 from gateway.core.admission import Verdict
 from gateway.core.envelope import headers
+from gateway.dev_kafka.config import free_port
 from gateway.examiner import new_examiner
 from gateway.runtime.door import MAX_BATCH, Client, Door, Submission
 from gateway.storage import Fresh
@@ -35,7 +36,7 @@ from ops.bench.documents import Template, break_off, endless, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import Wrong, free_port, verify
+from ops.bench.intake import Wrong, verify
 from ops.bench.verdict import bare_schema
 
 HALF, ROUTE = 0.5, 0.6

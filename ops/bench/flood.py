@@ -13,13 +13,14 @@ from itertools import islice
 from time import perf_counter, sleep
 from typing import TypeAlias
 
+from gateway.dev_kafka.config import free_port
 from ops.bench import load
 from ops.bench.bulk import worst
 from ops.bench.documents import Template, endless, templates
 from ops.bench.figures import Figure, Progress, duration, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import Wrong, free_port
+from ops.bench.intake import Wrong
 
 CONNECTIONS = 32
 EACH = 1 / 25

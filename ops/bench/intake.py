@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from gateway.dev_kafka.config import free_ports
+from gateway.dev_kafka.config import free_port
 from ops.bench import load
 from ops.bench.documents import templates
 from ops.bench.figures import Figure, Progress, interleaved, rate, ratio_of, told
@@ -115,9 +115,3 @@ def _accepted(result: load.Result) -> list[tuple[str, str]]:
     if refused:
         raise Wrong(f"{len(refused)} declarations were not accepted: {refused[0]}")
     return [(body["id"], body["number"]) for _, body in result.answers]
-
-
-def free_port() -> int:
-    """A TCP port that nobody has now, and that no connection is given."""
-    (port,) = free_ports(1)
-    return port

@@ -27,6 +27,7 @@ from adapters.bus.kafka_client import Cluster
 from adapters.bus.kafka_lag import Lags
 from adapters.bus.kafka_topics import apply, declared
 from gateway import keyfile
+from gateway.dev_kafka.config import free_port
 from gateway.metrics import GROUPS
 from gateway.ports import Unavailable
 from ops.bench import kafka, load
@@ -34,7 +35,6 @@ from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, duration, told
 from ops.bench.gateway_process import start, wait_ready
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import free_port
 from simulators.erp.client import Operator
 from simulators.erp.enterprises import Enterprise
 from simulators.erp.onboarding import onboard, wallet

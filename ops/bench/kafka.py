@@ -28,6 +28,7 @@ from adapters.inbound.bus_reading import ANSWERED
 from adapters.postgres.pool import connect
 from adapters.store.clients import Clients
 from gateway.dev_kafka.cluster import Kafka
+from gateway.dev_kafka.config import free_port
 from gateway.runtime.kept import SUBMITTED
 from ops.bench import commits
 from ops.bench.cores import Stretch, halves, scaling
@@ -35,7 +36,7 @@ from ops.bench.documents import Template, templates
 from ops.bench.figures import Figure, Progress, rate, ratio_of, told
 from ops.bench.gateway_process import gateways
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import Wrong, free_port
+from ops.bench.intake import Wrong
 
 CLIENTS = 16
 """An enterprise has 9,999 numbers of a type: enough for all rounds."""

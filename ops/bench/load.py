@@ -91,18 +91,18 @@ class Flood:
 
 def request(media_type: str, document: bytes, key: str) -> bytes:
     """A whole request."""
-    head = f"POST /v1/declarations HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
-    return f"{head}content-type: {media_type}\r\ncontent-length: {len(document)}\r\n\r\n".encode() + document
+    return _head(media_type, len(document), key) + document
 
 
 def _request(template: "Template", key: str) -> tuple[bytes, ...]:
     """The whole request, with room for the serial where the document has it."""
     first, *rest = template.parts
-    head = (
-        f"POST /v1/declarations HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: {template.media_type}\r\ncontent-length: {len(template.document(0))}\r\n\r\n"
-    )
-    return head.encode() + first, *rest
+    return _head(template.media_type, len(template.document(0)), key) + first, *rest
+
+
+def _head(media_type: str, size: int, key: str) -> bytes:
+    start = f"POST /v1/declarations HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+    return f"{start}content-type: {media_type}\r\ncontent-length: {size}\r\n\r\n".encode()
 
 
 def _load(port: int, requests: Sequence[Sequence[str]], seconds: float, connections: int, start: int) -> Result:

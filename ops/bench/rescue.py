@@ -6,10 +6,10 @@ import signal
 import time
 
 from adapters.postgres.embedded import Embedded
+from gateway.dev_kafka.config import free_port
 from ops.bench.figures import Figure, Progress, duration
 from ops.bench.gateway_process import start, wait_ready
 from ops.bench.ground import FOLDER, Ground
-from ops.bench.intake import free_port
 
 DATA = FOLDER / "rescue"
 AIM = 5.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from gateway.dev_kafka.config import free_ports
+from gateway.dev_kafka.config import free_port
 from gateway.dev_kafka.node import DIE_WITH_PARENT
 from ops.storm.plan import role_of
 
@@ -30,7 +30,7 @@ class Slot:
         """`piped`: its output goes through a pipe, so that a limit on its files' sizes is none on its log."""
         self.name = name
         self.role = role_of(name)
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.ended_by_itself = 0
         self.stopping = False
         self._folder = folder

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.postgres import install
+from gateway.dev_kafka.config import free_port
 from tests.integration.process import eventually
-from tests.integration.servers import free_port, listens
+from tests.integration.servers import listens
 from tests.parts import found
 
 SETTINGS = """\

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.postgres import install
-from gateway.dev_kafka.config import free_ports
+from gateway.dev_kafka.config import free_port
 from tests.integration.process import end_all, eventually
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -92,12 +92,6 @@ class Server:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(20)
         end_all(self._folder)
-
-
-def free_port() -> int:
-    """A loopback port that nobody has now, and that no connection is given while its server is away."""
-    (port,) = free_ports(1)
-    return port
 
 
 def listens(port: int) -> bool:

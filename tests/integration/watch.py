@@ -21,8 +21,8 @@ import httpx
 import orjson
 import yaml
 
+from gateway.dev_kafka.config import free_port
 from tests.integration.process import ROOT, Serve, eventually
-from tests.integration.servers import free_port
 
 DURATION = re.compile(r"\b(\d+)(s|m|h)\b")
 UNITS = {"s": 1, "m": 60, "h": 3600}
