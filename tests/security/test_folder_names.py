@@ -60,7 +60,11 @@ async def test_a_folder_with_a_name_that_no_client_has(database_pool: asyncpg.Po
     assert await until_answered(hot, tmp_path / "erp" / "accepted" / "one.xml")
 
 
-async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyError("our bug")])
+async def test_one_clients_trouble_is_no_others(
+    trouble: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a bug of ours that only his files meet."""
     asked: list[str] = []
 
     async def find(name: str) -> Client:
@@ -72,7 +76,7 @@ async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch
 
     def no_room(self: ClientFolder, name: str) -> Claimed | None:
         if name in full:
-            raise OSError(28, "No space left on device")
+            raise trouble
         return claim(self, name)
 
     monkeypatch.setattr(ClientFolder, "claim", no_room)
@@ -100,6 +104,7 @@ async def test_what_somebody_else_puts_into_work_is_left_alone(tmp_path: Path) -
         (folder.at / "work" / ticket / name).write_text("<a/>")
     folder.put("good.xml")
     with capture_logs() as logs:
-        await folder.passes()
+        await folder.passes(4)
     assert folder.names("accepted") == ["good.xml", "good.xml.result.json"]
-    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
+    told = [entry for entry in logs if entry["log_level"] in ("warning", "error")]
+    assert [(entry["event"], entry["places"]) for entry in told] == [("folder.strange_files", 3)]
