@@ -198,7 +198,7 @@ class ClientFolder:
     def finish(self, file: Claimed, folder: str, result: bytes, suffix: str) -> None:
         """The answer, durable, beside the file. Run again after a crash it ends in the same two files."""
         target = self._fds[folder]
-        aside = f".{file.ticket}.tmp"
+        aside = f".{file.ticket}.{hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]}.tmp"
         with contextlib.suppress(FileNotFoundError):  # left by a crash
             os.unlink(aside, dir_fd=target)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660, dir_fd=target)

@@ -97,6 +97,32 @@ async def test_one_clients_trouble_is_no_others(
     assert asked.count("a") < asked.count("b") + 2, "a folder in trouble is left alone for a while"
 
 
+def test_two_files_of_one_place_in_work_have_each_its_own_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only somebody else puts two there. Their answers are written at the same time."""
+    at = Folder(tmp_path).at
+    (at / "work" / "two").mkdir()
+    for name in ("a.xml", "b.xml"):
+        (at / "work" / "two" / name).write_text("<a/>")
+    fsync = os.fsync
+    root = os.open(tmp_path, os.O_RDONLY)
+    folder = ClientFolder(root, at.name)
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        folder.finish(Claimed("two", "b.xml"), "accepted", b"of b", ".result.json")
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    try:
+        folder.finish(Claimed("two", "a.xml"), "accepted", b"of a", ".result.json")
+    finally:
+        folder.close()
+        os.close(root)
+    answers = {path.name: path.read_bytes() for path in (at / "accepted").glob("*.result.json")}
+    assert answers == {"a.xml.result.json": b"of a", "b.xml.result.json": b"of b"}
+
+
 async def test_what_somebody_else_puts_into_work_is_left_alone(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     for ticket, name in (("zz", "foo.txt"), ("t" * 254, "a.xml"), ("yy", ".hidden.xml")):
