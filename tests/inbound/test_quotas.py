@@ -20,7 +20,6 @@ from adapters.store.quotas import PostgresQuotas
 from gateway import keyfile
 from gateway.core.quotas import Limits, Over, Quota, Used, windows
 from gateway.ports import Unavailable
-from gateway.runtime import pauses
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.quotas import Count, Quotas
@@ -112,34 +111,6 @@ async def test_so_do_bytes_of_a_batch_that_say_nothing(sent: bytes, monkeypatch:
     async with client_of(application(FakeDoor())) as client:
         answer = await client.post(URL, content=sent + b'\n{"a":2}\n', headers=NDJSON)
     assert [json.loads(line)["http"] for line in answer.text.splitlines()][-1] == 429
-
-
-async def test_a_line_without_an_end_lets_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it is there already, so that nothing has to be waited for."""
-    monkeypatch.setattr(pauses, "LONGEST", -1.0)
-    left, turns = 100, 0
-
-    async def receive() -> Any:
-        nonlocal left
-        left -= 1
-        return {"type": "http.request", "body": b"x" * 1000, "more_body": left > 0}
-
-    async def send(message: Any) -> None:
-        nonlocal left
-        left = 0
-
-    async def another() -> None:
-        nonlocal turns
-        while left:
-            turns += 1
-            await asyncio.sleep(0)
-
-    headers = [(b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/x-ndjson")]
-    scope: Scope = {"type": "http", "method": "POST", "path": URL, "headers": headers}
-    beside = asyncio.create_task(another())
-    await application(FakeDoor())(scope, receive, send)
-    await beside
-    assert turns >= 99
 
 
 async def test_bytes_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
