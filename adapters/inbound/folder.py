@@ -50,6 +50,12 @@ POLL: Final = 0.2
 """Seconds between two looks."""
 AT_ONCE: Final = 200
 """Files submitted together, so that the door commits them together."""
+OPEN_FOLDERS: Final = 64
+"""Clients' folders worked at a time: each holds five descriptors."""
+BATCHES_AT_ONCE: Final = 16
+"""Batches in hand at a time, of all clients; each may have 64 MiB."""
+BATCHES_OF_ONE: Final = 4
+"""Of one client."""
 PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between pilots while the database is away."""
 REST: Final = 5.0
@@ -97,6 +103,10 @@ class HotFolders:
         self._staying: dict[str, dict[str, float]] = {}
         self._resting: dict[str, float] = {}
         self._working: dict[str, asyncio.Task[bool]] = {}
+        self._open = asyncio.Semaphore(OPEN_FOLDERS)
+        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._told: set[str] = set()
+        """Clients of which it was said that somebody else's files stand in their `work`."""
         self._ending = asyncio.Event()
 
     def stop(self) -> None:
@@ -168,21 +178,31 @@ class HotFolders:
 
     async def _pass(self, root: int, name: str) -> bool:
         """One client's folder once. Raises Unavailable."""
-        client = await self._find_client(name)
-        if client is None or self._waits(client):
-            return False
         try:
-            folder = await asyncio.to_thread(ClientFolder, root, name)
+            client = await self._find_client(name)
+            if client is None or self._waits(client):
+                return False
+            async with self._open:
+                return not self._ending.is_set() and await self._in_folder(root, client)
+        except Unavailable:
+            raise
+        except OSError as error:  # one client's full disk or closed folder is no other's trouble
+            log.error("folder.trouble", client=name, reason=os.strerror(error.errno or 0))
+        except Exception as error:  # nor is our bug
+            log.error("folder.broke", client=name, exc_info=error)
+        self._resting[name] = time.monotonic() + REST
+        return False
+
+    async def _in_folder(self, root: int, client: Client) -> bool:
+        """The same with the folder open. Raises Unavailable; OSError."""
+        try:
+            folder = await asyncio.to_thread(ClientFolder, root, client.id)
         except OSError as error:
-            self._resting[name] = time.monotonic() + REST
-            log.warning("folder.unusable", client=name, reason=os.strerror(error.errno or 0))
+            self._resting[client.id] = time.monotonic() + REST
+            log.warning("folder.unusable", client=client.id, reason=os.strerror(error.errno or 0))
             return False
         try:
             return await self._work(client, folder)
-        except OSError as error:  # one client's full disk or closed folder is no other's trouble
-            self._resting[name] = time.monotonic() + REST
-            log.error("folder.trouble", client=name, reason=os.strerror(error.errno or 0))
-            return False
         finally:
             folder.close()
 
@@ -196,6 +216,7 @@ class HotFolders:
     async def _work(self, client: Client, folder: ClientFolder) -> bool:
         """One client: first what stands in `work`, then what is whole in `in`. Raises Unavailable."""
         waiting = [c for c in await asyncio.to_thread(lambda: list(folder.claimed())) if not self._is_stuck(c)]
+        self._tell_strange(client, folder.strange)
         if not waiting:
             now = time.monotonic()
             before = self._seen.get(client.id, {})
@@ -206,7 +227,10 @@ class HotFolders:
             waiting = [c for name in movable[: self._share] if (c := await self._claim(client, folder, name))]
             self._seen[client.id] = {n: s for n, s in seen.items() if n not in {c.name for c in waiting}}
         chosen = waiting[: self._share]
-        outcomes = await asyncio.gather(*(self._file(client, folder, c) for c in chosen), return_exceptions=True)
+        batches = asyncio.Semaphore(BATCHES_OF_ONE)
+        outcomes = await asyncio.gather(
+            *(self._file(client, folder, c, batches) for c in chosen), return_exceptions=True
+        )
         for file, outcome in zip(chosen, outcomes, strict=True):
             if isinstance(outcome, Unavailable) or not isinstance(outcome, Exception | None):
                 raise outcome
@@ -230,15 +254,32 @@ class HotFolders:
     def _is_stuck(self, file: Claimed) -> bool:
         return self._stuck.get(file.ticket, 0) > time.monotonic()
 
+    def _tell_strange(self, client: Client, strange: int) -> None:
+        """Somebody else's files in `work` are left alone, which is said once until they are gone."""
+        if strange and client.id not in self._told:
+            self._told.add(client.id)
+            log.warning("folder.strange_files", client=client.id, places=strange)
+        if not strange:
+            self._told.discard(client.id)
+
     @property
     def _share(self) -> int:
         """How many files at once; while the database is away a single one goes first."""
         return 1 if self._failures else AT_ONCE
 
-    async def _file(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
+    async def _file(self, client: Client, folder: ClientFolder, file: Claimed, batches: asyncio.Semaphore) -> None:
         """One file to its end. It stays in `work` and is submitted again when its client has its quota, or when this
-        raises Unavailable."""
-        batch = file.name.lower().endswith(".ndjson")
+        raises Unavailable. `batches`: its client's places for them."""
+        if not _is_batch(file):
+            await self._in_hand(client, folder, file)
+            return
+        async with batches, self._batches:
+            if not self._ending.is_set():
+                await self._in_hand(client, folder, file)
+
+    async def _in_hand(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
+        """The same, with its place."""
+        batch = _is_batch(file)
         limit = MAX_BATCH_BYTES if batch else self._max_bytes
         try:
             content = await asyncio.to_thread(folder.read, file, limit)
@@ -328,6 +369,10 @@ def not_plain() -> Fault:
         remedy="Put the document itself into the folder, readable for the gateway.",
         source="ours",
     )
+
+
+def _is_batch(file: Claimed) -> bool:
+    return file.name.lower().endswith(".ndjson")
 
 
 def _locked(root: int) -> bool:

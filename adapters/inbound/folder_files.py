@@ -92,6 +92,8 @@ class ClientFolder:
         self._takes = takes or eligible
         self._naming = threading.Lock()
         """Between finding a name free and taking it, nobody else of ours may."""
+        self.strange = 0
+        """Places in `work` that `claimed` passed over: nothing of ours looks like that."""
         self._fds: dict[str, int] = {}
         self._base = os.open(client, DIRECTORY, dir_fd=root)
         try:
@@ -142,11 +144,13 @@ class ClientFolder:
 
     def claimed(self) -> Iterator[Claimed]:
         """What stands in `work`: left by a crash, or waiting for the database."""
+        self.strange = 0
         for ticket in sorted(os.listdir(self._fds["work"])):
             with contextlib.suppress(OSError), self._ticket(ticket) as folder:
                 names = os.listdir(folder)
-                if len(ticket) > LONGEST_TICKET or not all(map(self._takes, names)):
-                    continue  # somebody else's, who may write here: nothing of ours looks like that
+                if len(os.fsencode(ticket)) > LONGEST_TICKET or not all(map(self._takes, names)):
+                    self.strange += 1  # somebody else's, who may write here
+                    continue
                 yield from (Claimed(ticket, name) for name in names)
                 if names:
                     continue
@@ -194,7 +198,7 @@ class ClientFolder:
     def finish(self, file: Claimed, folder: str, result: bytes, suffix: str) -> None:
         """The answer, durable, beside the file. Run again after a crash it ends in the same two files."""
         target = self._fds[folder]
-        aside = f".{file.ticket}.tmp"
+        aside = f".{file.ticket}.{hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]}.tmp"
         with contextlib.suppress(FileNotFoundError):  # left by a crash
             os.unlink(aside, dir_fd=target)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660, dir_fd=target)

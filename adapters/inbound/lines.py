@@ -140,12 +140,13 @@ class LineBatch:
         return len(self._answers) >= MAX_LINES or self._blank >= MAX_BLANK
 
     def add(self, line: Line) -> None:
-        """Submit a line; its answer comes later. A blank one has none."""
+        """Submit a line; its answer comes later. A blank one has none, but its bytes count."""
         if line.body == b"":
             self._blank += 1
+            if self._quotas is not None and line.size:
+                self._quotas.count(self.client, line.size, 0)
             return
-        size = line.size if line.body is None else len(line.body)
-        if self._quotas is not None and (over := self._quotas.enter(self.client, size)):
+        if self._quotas is not None and (over := self._quotas.enter(self.client, line.size)):
             self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
             return
         if line.body is None:
@@ -154,13 +155,13 @@ class LineBatch:
         sender = self._sender
         key = None if sender.key is None else f"{sender.key}/{line.number}"
         submission = Submission(self.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
-        self._answers.append((line.number, size, self._entered(submission)))
+        self._answers.append((line.number, line.size, self._entered(submission, line.size)))
 
-    def _entered(self, submission: Submission) -> asyncio.Future[Answer] | Answer | Trouble:
+    def _entered(self, submission: Submission, size: int) -> asyncio.Future[Answer] | Answer | Trouble:
         try:
             return self._door.enter(submission)
         except Unavailable:
-            return self._away(len(submission.body))
+            return self._away(size)
         except Exception as error:
             return self._broke(error)
 

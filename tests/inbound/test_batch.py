@@ -1,19 +1,23 @@
 """Batches: cut into lines however they arrive, one verdict a line, in order; one bad line harms no other."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.inbound import lines
+from adapters.inbound.http.problem import Scope
 from adapters.inbound.lines import MAX_BLANK, MAX_LINES, Line, Splitter
+from gateway.runtime import pauses
 from tests.inbound import parts
 from tests.inbound.folder_parts import Folder
-from tests.inbound.parts import FakeDoor, application, client_of
+from tests.inbound.parts import KEY, FakeDoor, application, client_of
 
 URL = "/v1/declarations"
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -109,6 +113,34 @@ async def test_nor_of_a_file(tmp_path: Path, line: bytes, monkeypatch: pytest.Mo
     await folder.passes()
     assert folder.names("rejected") == ["x.ndjson", "x.ndjson.result.ndjson"]
     assert len(cut) == (MAX_BLANK if line == b"\n" else MAX_LINES) + 1
+
+
+async def test_a_line_without_an_end_lets_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is there already, so that nothing has to be waited for."""
+    monkeypatch.setattr(pauses, "LONGEST", -1.0)
+    left, turns = 100, 0
+
+    async def receive() -> Any:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": left > 0}
+
+    async def send(message: Any) -> None:
+        nonlocal left
+        left = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while left:
+            turns += 1
+            await asyncio.sleep(0)
+
+    headers = [(b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/x-ndjson")]
+    scope: Scope = {"type": "http", "method": "POST", "path": URL, "headers": headers}
+    beside = asyncio.create_task(another())
+    await application(FakeDoor())(scope, receive, send)
+    await beside
+    assert turns >= 99
 
 
 def count_cut(monkeypatch: pytest.MonkeyPatch) -> list[Line]:

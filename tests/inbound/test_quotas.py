@@ -104,6 +104,15 @@ async def test_each_line_beyond_the_quota_is_told_and_those_before_are_taken(mon
         assert (again.status_code, again.headers["retry-after"]) == (429, "60")
 
 
+@pytest.mark.parametrize("sent", [b" " * 1000, b'{"a":1}' + b" " * 993, b"x" * 10_001])
+async def test_so_do_bytes_of_a_batch_that_say_nothing(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank lines, what surrounds a document, and lines that are too long."""
+    limited(monkeypatch, bytes_per_minute=1000)
+    async with client_of(application(FakeDoor())) as client:
+        answer = await client.post(URL, content=sent + b'\n{"a":2}\n', headers=NDJSON)
+    assert [json.loads(line)["http"] for line in answer.text.splitlines()][-1] == 429
+
+
 async def test_bytes_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, bytes_per_minute=1000)
     async with client_of(application(FakeDoor())) as client:

@@ -60,7 +60,11 @@ async def test_a_folder_with_a_name_that_no_client_has(database_pool: asyncpg.Po
     assert await until_answered(hot, tmp_path / "erp" / "accepted" / "one.xml")
 
 
-async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyError("our bug")])
+async def test_one_clients_trouble_is_no_others(
+    trouble: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a bug of ours that only his files meet."""
     asked: list[str] = []
 
     async def find(name: str) -> Client:
@@ -72,7 +76,7 @@ async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch
 
     def no_room(self: ClientFolder, name: str) -> Claimed | None:
         if name in full:
-            raise OSError(28, "No space left on device")
+            raise trouble
         return claim(self, name)
 
     monkeypatch.setattr(ClientFolder, "claim", no_room)
@@ -93,6 +97,32 @@ async def test_one_clients_disk_is_no_others_trouble(tmp_path: Path, monkeypatch
     assert asked.count("a") < asked.count("b") + 2, "a folder in trouble is left alone for a while"
 
 
+def test_two_files_of_one_place_in_work_have_each_its_own_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only somebody else puts two there. Their answers are written at the same time."""
+    at = Folder(tmp_path).at
+    (at / "work" / "two").mkdir()
+    for name in ("a.xml", "b.xml"):
+        (at / "work" / "two" / name).write_text("<a/>")
+    fsync = os.fsync
+    root = os.open(tmp_path, os.O_RDONLY)
+    folder = ClientFolder(root, at.name)
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        folder.finish(Claimed("two", "b.xml"), "accepted", b"of b", ".result.json")
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    try:
+        folder.finish(Claimed("two", "a.xml"), "accepted", b"of a", ".result.json")
+    finally:
+        folder.close()
+        os.close(root)
+    answers = {path.name: path.read_bytes() for path in (at / "accepted").glob("*.result.json")}
+    assert answers == {"a.xml.result.json": b"of a", "b.xml.result.json": b"of b"}
+
+
 async def test_what_somebody_else_puts_into_work_is_left_alone(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     for ticket, name in (("zz", "foo.txt"), ("t" * 254, "a.xml"), ("yy", ".hidden.xml")):
@@ -100,6 +130,7 @@ async def test_what_somebody_else_puts_into_work_is_left_alone(tmp_path: Path) -
         (folder.at / "work" / ticket / name).write_text("<a/>")
     folder.put("good.xml")
     with capture_logs() as logs:
-        await folder.passes()
+        await folder.passes(4)
     assert folder.names("accepted") == ["good.xml", "good.xml.result.json"]
-    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
+    told = [entry for entry in logs if entry["log_level"] in ("warning", "error")]
+    assert [(entry["event"], entry["places"]) for entry in told] == [("folder.strange_files", 3)]

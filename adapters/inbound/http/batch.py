@@ -74,6 +74,7 @@ class Batches:
                         return splitter.number
                     if not message.get("more_body"):
                         break
+                    await pauses.between()  # a piece that ends no line is work, too
         except TimeoutError:
             raise Problem(
                 "timeout", "The batch did not arrive whole in time. Send it again: what is on file is not taken twice."
