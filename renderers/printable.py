@@ -64,7 +64,10 @@ def sheets_at_most(fields: Mapping[str, Any]) -> int:
     A row moves to the next sheet when it finds no room, so two sheets that follow each other hold one sheet's lines.
     Texts of the head may run over into the table, in the worst case a character a line.
     """
-    lines = sum(len(value) for value in fields.values() if type(value) is str)
+    lines = 0
+    for value in fields.values():
+        if type(value) is str:
+            lines += len(value)
     for block in fields.get("non_parties", ()):
         lines += sum(len(value) for value in block.values() if type(value) is str)
     lines += INVOICE_LINES * len(fields.get("invoices", ()))

@@ -6,7 +6,6 @@ one reading of the document.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Final
 
 from lxml import etree
@@ -77,8 +76,16 @@ def _steps(parent: etree._Element) -> Mapping[etree._Element, str]:
 class PlainPlaces:
     """Places in the bytes of a plain document (`xml_plain`)."""
 
+    __slots__ = ("_document", "_items", "_lines", "_parts")
+
     def __init__(self, document: bytes) -> None:
         self._document = document
+        self._parts: dict[bytes, int] = {}
+        """Where each part of the message begins that was asked for; -1: it is not there."""
+        self._items: dict[bytes, Sequence[int]] = {}
+        """Where each item of a list begins that was asked for."""
+        self._lines = [0]
+        """Line breaks before the beginning of each stretch, as far as was asked for."""
 
     def of(self, place: Place) -> tuple[str, int]:
         """XPath of a place, and the line of its element or of the nearest one around it."""
@@ -91,41 +98,37 @@ class PlainPlaces:
         if not steps:
             return at
         name, *rest = steps
-        if (found := self._parts[name]) < 0:
+        if (found := self._part(name)) < 0:
             return at
         at = found
         if rest and rest[0].endswith(b"]"):
             name, _, index = rest.pop(0)[:-1].partition(b"[")
-            if int(index) > len(self._items[name]):
+            items = self._items_of(name)
+            if int(index) > len(items):
                 return at
-            at = self._items[name][int(index) - 1]
+            at = items[int(index) - 1]
         if not rest:
             return at
         found = document.find(b"<%b>" % rest[0], at, document.index(b"</%b>" % name, at))
         return at if found < 0 else found
 
-    @cached_property
-    def _parts(self) -> Mapping[bytes, int]:
-        """Where each part of the message begins; -1: it is not there."""
-        names = [b"CertificateHead", b"AplPromise", *(section.container.encode() for section in SECTIONS)]
-        return {name: self._document.find(b"<%b>" % name) for name in names}
+    def _part(self, name: bytes) -> int:
+        found = self._parts.get(name)
+        if found is None:
+            found = self._parts[name] = self._document.find(b"<%b>" % name)
+        return found
 
-    @cached_property
-    def _items(self) -> Mapping[bytes, Sequence[int]]:
-        """Where each item of each list begins."""
-        return {name.encode(): _offsets(self._document, b"<%b>" % name.encode()) for name in _REPEATED}
-
-    @cached_property
-    def _lines(self) -> Sequence[int]:
-        """Line breaks before the beginning of each stretch."""
-        counts = [0]
-        for start in range(0, len(self._document), _STRETCH):
-            counts.append(counts[-1] + self._document.count(b"\n", start, start + _STRETCH))
-        return counts
+    def _items_of(self, name: bytes) -> Sequence[int]:
+        found = self._items.get(name)
+        if found is None:
+            found = self._items[name] = _offsets(self._document, b"<%b>" % name)
+        return found
 
     def _line(self, offset: int) -> int:
-        stretch, _ = divmod(offset, _STRETCH)
-        return self._lines[stretch] + self._document.count(b"\n", stretch * _STRETCH, offset) + 1
+        stretch, lines, document = offset // _STRETCH, self._lines, self._document
+        for start in range((len(lines) - 1) * _STRETCH, stretch * _STRETCH, _STRETCH):
+            lines.append(lines[-1] + document.count(b"\n", start, start + _STRETCH))
+        return lines[stretch] + document.count(b"\n", stretch * _STRETCH, offset) + 1
 
 
 def _offsets(document: bytes, sign: bytes) -> Sequence[int]:

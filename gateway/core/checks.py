@@ -58,7 +58,7 @@ class Finding(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Findings:
     """What was found of one kind of block, in its order: of what refuses, and of what warns, as many as an answer
     can carry."""
@@ -70,6 +70,10 @@ class _Findings:
     def full(self) -> bool:
         """Nothing that could still be found would be told."""
         return len(self.refusing) >= MAX_FAULTS and len(self.warning) >= MAX_FAULTS
+
+    def __bool__(self) -> bool:
+        """Was something found?"""
+        return bool(self.refusing or self.warning)
 
     def add(self, place: Place, one: "_Single | _Collective") -> None:
         """Unless there are enough of its kind."""
@@ -171,15 +175,17 @@ class Checks:
     def run(self, fields: Fields) -> Sequence[Finding]:
         """Every broken rule, sorted by place, as many as an answer can carry: those that refuse go first."""
         found: list[Finding] = []
+        of_scope = _Findings()
         for scope in self.scopes:
-            of_scope = _Findings()
             scope.judge(fields, of_scope)
-            found += of_scope.refusing + of_scope.warning
+            if of_scope:
+                found += of_scope.refusing + of_scope.warning
+                of_scope = _Findings()
         for one in self.collectives:
             if one.applies is None or one.applies(fields, fields):
                 places = islice(one.check(fields), MAX_FAULTS)
                 found += [Finding(place, one.rule, one.severity) for place in places]
-        return capped(sorted(found, key=_rank)) if found else found
+        return capped(sorted(found, key=_rank)) if len(found) > 1 else found
 
 
 _EMPTY: Final[Fields] = MappingProxyType({})

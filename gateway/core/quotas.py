@@ -22,6 +22,8 @@ SHANGHAI: Final = 8 * 3600
 class Quota(StrEnum):
     """What is limited."""
 
+    __hash__ = str.__hash__  # an enumeration's own is written in Python, and quotas are looked up for every request
+
     DECLARATIONS_PER_MINUTE = "declarations_per_minute"
     DECLARATIONS_PER_DAY = "declarations_per_day"
     BYTES_PER_MINUTE = "bytes_per_minute"

@@ -79,30 +79,31 @@ class Connections(Generic[T]):
 
     def known(self, connection: T) -> None:
         """A valid key was shown on it: it stays."""
-        self._forget(connection)
+        own = self._strangers.get(self._addresses.get(connection, ""))
+        if own is not None:
+            own.forget(connection)
 
     def answered(self, connection: T) -> None:
         """Its request has its answer: it is anybody's again."""
         address = self._addresses.get(connection)
         if address is not None:
-            self._forget(connection)
-            self._strangers.setdefault(address, _Strangers()).answered[connection] = None
+            own = self._strangers.get(address)
+            if own is None:
+                own = self._strangers[address] = _Strangers()
+            own.forget(connection)
+            own.answered[connection] = None
 
     def leave(self, connection: T) -> None:
         """It is gone."""
-        self._forget(connection)
-        self._addresses.pop(connection, None)
-
-    def __len__(self) -> int:
-        return len(self._addresses)
-
-    def _forget(self, connection: T) -> None:
-        address = self._addresses.get(connection, "")
+        address = self._addresses.pop(connection, "")
         own = self._strangers.get(address)
         if own is not None:
             own.forget(connection)
             if not own:
                 del self._strangers[address]
+
+    def __len__(self) -> int:
+        return len(self._addresses)
 
 
 def network(address: str) -> str:

@@ -6,8 +6,8 @@ the processes of one gateway tell each other, through one small table, what they
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ from gateway.core.faults import Fault
 from gateway.core.quotas import MINUTE, Over, Quota, Used, over, windows
 from gateway.ports import Clock, Reading, Unavailable
 from gateway.runtime import door_faults
+from gateway.runtime.held import Held
 from gateway.runtime.submission import Client
 
 PAUSE: Final = 1.0
@@ -69,7 +70,7 @@ class Quotas:
         self._process = process
         self._told = told
         self._accounts: dict[str, _Account] = {}
-        self._held: Counter[tuple[str, Quota]] = Counter()
+        self._held = Held[tuple[str, Quota]]()
         self._day = 0
 
     async def meet(self, clients: Sequence[str]) -> None:
@@ -113,22 +114,14 @@ class Quotas:
         account.own.take_back(declarations, size)
         account.changed = True
 
-    @contextlib.contextmanager
-    def held(self, client: Client, quota: Quota) -> Iterator[None]:
+    def held(self, client: Client, quota: Quota) -> AbstractContextManager[None]:
         """One more request or stream at the same time, for as long as the block lasts."""
-        key = client.id, quota
-        self._held[key] += 1
-        try:
-            yield
-        finally:
-            self._held[key] -= 1
-            if not self._held[key]:
-                del self._held[key]
+        return self._held.one((client.id, quota))
 
     def full(self, client: Client, quota: Quota) -> Over | None:
         """What keeps the client from one more request or stream now; None: nothing. A refusal is told."""
-        most: int | None = getattr(client.limits, quota.value)
-        if most is None or self._held[client.id, quota] < most:
+        most: int | None = getattr(client.limits, quota)
+        if most is None or self._held.of((client.id, quota)) < most:
             return None
         found = Over(quota, most, 1)
         self.refused(client, found)
@@ -178,12 +171,13 @@ class Quotas:
 
     def _account(self, client: Client) -> tuple[float, _Account]:
         now = self._clock.now().timestamp()
-        minute, day = windows(now)
         account = self._accounts.get(client.id)
         if account is None:
+            minute, day = windows(now)
             account = self._accounts[client.id] = _Account(Used(minute, day), Used(minute, day), now)
         account.asked = now
-        if account.own.minute != minute:
+        if account.own.minute != now // MINUTE:
+            minute, day = windows(now)
             account.own.turn_to(minute, day)
             account.others.turn_to(minute, day)
         return now, account

@@ -72,7 +72,7 @@ class House:
     @property
     def in_flight(self) -> int:
         """Declarations and batches that hold a place."""
-        return self.app._intake._shares._taken
+        return self.app._intake._shares.held.total
 
     async def call(self, sent: bytes = b"") -> Caller:
         caller = Caller(*await asyncio.open_connection("127.0.0.1", self.running.port))
@@ -245,7 +245,7 @@ async def test_one_client_does_not_take_all_places_for_reads(monkeypatch: pytest
     async with open_house() as house:
         for _ in range(2):
             await house.call(head(path, key=KEY, kind="json") + NEVER)
-        await until(lambda: house.app._reads._taken == 2)
+        await until(lambda: house.app._reads.held.total == 2)
         assert await house.asks(head("/v1/certificates/x", "GET", key=KEY) + b"\r\n") == 429
         assert await house.asks(head("/v1/certificates/x", "GET", key=OTHER_KEY) + b"\r\n") == 404
 

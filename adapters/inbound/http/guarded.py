@@ -1,8 +1,8 @@
 """One connection: uvicorn's protocol, for senders that are slow, greedy, many, or never come to an end.
 
 Whatever a sender does or leaves, a clock of its own runs: for the head that is owed, for the rest of a body whose
-answer is given already, for the next request, for an answer that nobody reads. While a request is in hand, the route
-holds the clock.
+answer is given already, for an answer that nobody reads; for the next request, as long as nothing comes at all, it is
+uvicorn's. While a request is in hand, the route holds the clock.
 """
 
 import asyncio
@@ -143,20 +143,22 @@ class Guarded(HttpToolsProtocol):
             self._ignore(data)
             return
         super().data_received(data)
+        if self._clock is None and self._idle:  # a piece of a head, or blanks before one
+            self._within(HEAD_SECONDS)
         if self._owes_head:
             self._unparsed += len(data)
             if self._unparsed > MOST_UNPARSED:
                 self.abort()
 
     def on_message_begin(self) -> None:
-        """The head must come, and count, from here on."""
+        """The head must come, and counts, from here on."""
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
         self._whole = False
         self._owes_head = True
         self._head_bytes = self._unparsed = self._ignored = 0
         if self._idle:
-            self._within(HEAD_SECONDS)
+            self._within(None)
 
     def on_url(self, url: bytes) -> None:
         """Counts towards the head."""
@@ -230,8 +232,8 @@ class Guarded(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """From here on it is anybody's connection again."""
         self._all.answered(self)
-        if self._idle and not self.transport.is_closing():
-            self._within(KEEP_ALIVE if self._whole else LINGER_SECONDS)
+        if self._idle and not self._whole and not self.transport.is_closing():
+            self._within(LINGER_SECONDS)
         super().on_response_complete()
 
     def pause_writing(self) -> None:

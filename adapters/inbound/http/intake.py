@@ -7,9 +7,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -52,8 +51,7 @@ DRAFTS_AGAIN: Final = b"60"
 log = structlog.get_logger("adapters.inbound.http")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The head of a request, understood."""
 
     client: Client

@@ -1,10 +1,9 @@
 """Places for requests that hold something: so many in all, and so many of them for one client."""
 
-import contextlib
-from collections import Counter
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from adapters.inbound.http.problem import Problem, unavailable
+from gateway.runtime.held import Held
 
 SOON = 1
 """Seconds after which one who got no place may ask again."""
@@ -16,25 +15,16 @@ class Shares:
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._taken = 0
-        self._taken_by: Counter[str] = Counter()
+        self.held = Held[str]()
 
-    @contextlib.contextmanager
-    def one(self, client: str) -> Iterator[None]:
-        """A place for a client's request. Raises Problem 429 when the client has its share, 503 when all are taken."""
-        if self._taken_by[client] >= self._most_of_one:
+    def one(self, client: str) -> AbstractContextManager[None]:
+        """A place for a client's request, for as long as the block lasts. Raises Problem 429 when the client has its
+        share, 503 when all are taken."""
+        if self.held.of(client) >= self._most_of_one:
             raise too_many()
-        if self._taken >= self._most:
+        if self.held.total >= self._most:
             raise unavailable(SOON)
-        self._taken += 1
-        self._taken_by[client] += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._taken_by[client] -= 1
-            if not self._taken_by[client]:
-                del self._taken_by[client]
+        return self.held.one(client)
 
 
 def too_many() -> Problem:
