@@ -121,11 +121,7 @@ class Door:
         client, now = submission.client.id, time.monotonic()
         if not self._allowance.left(client, now):
             return None
-        started = time.thread_time()  # the processor's time: a client does not answer for what else the machine does
-        try:
-            return self._examiner.at_once(submission)
-        finally:
-            self._allowance.spend(client, time.thread_time() - started, now)
+        return self._allowance.measured(client, now, self._examiner.at_once, submission)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.runtime.allowance import GROWS, MOST, QUICK, Allowance
+from gateway.runtime.allowance import DEAREST, GROWS, MOST, QUICK, Allowance
 from gateway.runtime.fair import FairQueue
 
 STEPS = st.lists(st.one_of(st.sampled_from("abc"), st.integers(1, 5)), max_size=60)
@@ -52,18 +53,64 @@ def test_a_line_whose_first_is_not_ready_waits_and_no_other() -> None:
     assert queue.take(9) == ["slow", "quick"]
 
 
+class Machine:
+    """Its two clocks, and documents that take as long as they say: on the processor, or waiting for it."""
+
+    def __init__(self) -> None:
+        self.wall = self.processor = 0.0
+        self.asked = 0
+        self.allowance = Allowance(lambda: self.wall, self._processor)
+
+    def _processor(self) -> float:
+        self.asked += 1
+        return self.processor
+
+    def examine(self, client: str, now: float, seconds: float, waits: float = 0.0) -> None:
+        self.allowance.measured(client, now, self._work, (seconds, waits))
+
+    def _work(self, document: tuple[float, float]) -> None:
+        self.wall += sum(document)
+        self.processor += document[0]
+
+
 def test_good_documents_cost_nothing() -> None:
-    allowance = Allowance()
-    for number in range(100_000):
-        allowance.spend("a", QUICK, number * QUICK)
-    assert allowance.left("a", 100.0)
+    machine = Machine()
+    for number in range(10_000):
+        machine.examine("a", number * QUICK, QUICK / 2)
+    assert machine.allowance.left("a", 10.0)
+    assert machine.asked == 0, "the processor's clock is dear"
 
 
 def test_slow_ones_are_used_up_and_grow_again_for_their_client_alone() -> None:
-    allowance = Allowance()
-    allowance.spend("a", MOST * 2, 10.0)
-    assert (allowance.left("a", 10.0), allowance.left("b", 10.0)) == (False, True)
-    assert not allowance.left("a", 10.0 + MOST / GROWS - 0.01)
-    assert allowance.left("a", 10.0 + MOST / GROWS + 0.01)
-    assert allowance.left("a", 10.0 + 3 * MOST / GROWS)
-    assert not allowance._used, "who has used nothing lately takes no room"
+    machine = Machine()
+    left = machine.allowance.left
+    for _ in range(2):
+        assert left("a", 10.0)
+        machine.examine("a", 10.0, MOST)
+    assert (left("a", 10.0), left("b", 10.0)) == (False, True)
+    used = DEAREST + MOST
+    assert not left("a", 10.0 + (used - MOST) / GROWS - 0.01)
+    assert left("a", 10.0 + (used - MOST) / GROWS + 0.01)
+    assert left("a", 10.0 + 3 * MOST / GROWS)
+    assert not machine.allowance._used, "who has used nothing lately takes no room"
+
+
+def test_a_client_does_not_answer_for_what_else_the_machine_does() -> None:
+    machine = Machine()
+    for number in range(1000):
+        machine.examine("a", 10.0 + number * 0.001, QUICK / 2, waits=1.0)
+        assert machine.allowance.left("a", 10.0 + number * 0.001)
+
+
+def test_what_broke_is_counted_too() -> None:
+    machine = Machine()
+
+    def breaks(_: object) -> None:
+        machine.wall += MOST
+        machine.processor += MOST
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            machine.allowance.measured("a", 10.0, breaks, None)
+    assert not machine.allowance.left("a", 10.0)
