@@ -55,6 +55,10 @@ class Unwritten:
         """The message of a record, or the one declaration."""
         return (self.waiting[given.offset], ()) if isinstance(given, Record) else self._reading
 
+    def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
+        """One message a record."""
+        return (record,), ()
+
     def taken(self, kind: type[Kind]) -> list[Kind]:
         """The jobs of a kind since the last time."""
         found = [job for job in self.jobs if isinstance(job, kind)]

@@ -31,6 +31,8 @@ def test_starts_one(tmp_path):
         subprocess.Popen([%r, "60"], stdout=log, start_new_session=True)._child_created = False  # forgotten
 """
 ALONE, PARALLEL = "-n0", "-n1"
+PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "xdist.plugin")
+"""What pyproject.toml and the command line name."""
 
 
 @pytest.fixture(params=[ALONE, pytest.param(PARALLEL, marks=pytest.mark.long)])
@@ -54,13 +56,13 @@ def suite(tmp_path: Path) -> Path:
 
 def run(suite: Path, workers: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "ORIGIN_REQUIRE_ALL"}
+    only = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join(PLUGINS)}  # others take seconds to load
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", workers],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", workers, "--basetemp", "own"],
         cwd=suite,
         capture_output=True,
         text=True,
-        timeout=60,
-        env={**kept, "PATH": str(suite / "bin"), **environment},
+        env={**kept, **only, "PATH": str(suite / "bin"), **environment},
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.store.audit import PostgresDays
 from adapters.store.postgres import PostgresStore
 from gateway.storage import TurnWork
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.contract.store_harness import admit, admitted, save, state_of
 from tests.contract.test_audit_postgres import happen
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.codecs.official import NAMESPACE
 from gateway.core.faults import MAX_FAULTS
-from tests.cli.test_cli import EXAMPLES, origin
+from tests.cli.command import EXAMPLES, origin
 
 GOOD = (EXAMPLES / "C-three-goods.xml").read_text()
 ENTERPRISE: dict[str, Any] = json.loads((EXAMPLES / "C-three-goods.json").read_bytes())

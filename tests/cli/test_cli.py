@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import schemas
 from gateway import cli
 from tests.architecture.tree import ROOT
+from tests.cli.command import EXAMPLES, origin
 from tests.renderers.attacks import CHANGES
 from tests.renderers.papers import (
     AUTHORITY,
@@ -26,23 +27,6 @@ from tests.renderers.papers import (
     signed_again,
     titled,
 )
-
-EXAMPLES = ROOT / "schemas" / "examples"
-
-
-def origin(*arguments: str | Path, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
-    return subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *map(str, arguments)],
-        cwd=folder or ROOT,
-        env={**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1", **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
 
 COMMANDS = [
     "audit verify", "audit root", "audit acts",
@@ -89,6 +73,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert "typer" in loaded
     assert not loaded & HEAVY
     assert not loaded & {"adapters", "renderers", "simulators"}
+
+
+def test_the_command_says_the_same_in_a_new_interpreter() -> None:
+    words = ["check", EXAMPLES / "C-faulty.xml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *words],
+        cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, origin(*words).stdout)
 
 
 def test_check_names_every_fault_with_its_line() -> None:

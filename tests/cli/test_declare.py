@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 
 Answer = tuple[int, dict[str, str], bytes]
 ACCEPTED = b'{"status":"accepted","id":"0198","number":"C26X","revision":1,"type":"C","warnings":[]}'

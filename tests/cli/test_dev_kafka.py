@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.architecture.tree import ROOT
+from tests.cli.command import without_settings
 
 WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from gateway.cli import main; main()"
 
@@ -24,9 +25,14 @@ def kafka(data: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 
 def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
     return subprocess.run(
-        command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=100, check=False
+        command,
+        cwd=ROOT,
+        env={**without_settings(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
 
 

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,25 +15,10 @@ from adapters.bus.kafka_client import Cluster
 from adapters.bus.kafka_topics import Wanted, apply, differences
 from adapters.bus.topics import declared
 from gateway.dev_kafka.cluster import Kafka
-from tests.architecture.tree import ROOT
+from tests.cli.command import origin
 from tests.integration.process import Serve
 
 DAY = "86400000"
-
-
-def origin(*arguments: str, folder: Path, bootstrap: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
-    named = {"ORIGIN_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {}
-    return subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments],
-        cwd=folder,
-        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **named, **more},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +47,14 @@ def test_list_needs_no_cluster(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_away_is_exit_code_3(tmp_path: Path) -> None:
-    done = origin("topics", "diff", folder=tmp_path, bootstrap="127.0.0.1:9")
+    done = origin("topics", "diff", folder=tmp_path, ORIGIN_KAFKA_BOOTSTRAP="127.0.0.1:9")
     assert (done.returncode, done.stdout) == (3, "")
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_made_once_and_as_declared_then(empty: Kafka, tmp_path: Path) -> None:
     def say(*words: str) -> tuple[int, list[list[str]]]:
-        done = origin("topics", *words, folder=tmp_path, bootstrap=empty.bootstrap)
+        done = origin("topics", *words, folder=tmp_path, ORIGIN_KAFKA_BOOTSTRAP=empty.bootstrap)
         return done.returncode, [line.split("\t") for line in done.stdout.splitlines()]
 
     code, rows = say("diff")

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.architecture.tree import ROOT
-from tests.cli.test_cli import EXAMPLES, origin
+from tests.cli.command import EXAMPLES, origin, without_settings
 from tests.renderers.key_files import a_pair, certificate_bag, hidden, key_bag, key_file, pkcs8, shown, sm2_key
 
 
@@ -25,11 +25,10 @@ from tests.renderers.key_files import a_pair, certificate_bag, hidden, key_bag, 
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A gateway that listens; its address and data directory as the command line's environment."""
     data = tmp_path_factory.mktemp("served") / "data"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ORIGIN_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0", "--roles", "intake,turn"],
         cwd=ROOT,
-        env=clean,
+        env=without_settings(),
         stderr=subprocess.PIPE,
         text=True,
     )

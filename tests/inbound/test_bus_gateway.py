@@ -20,7 +20,7 @@ from adapters.bus.postgres import PostgresBus
 from adapters.postgres import pool
 from gateway import keyfile
 from gateway.ports import Consumer, Message, Record
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.inbound.gateway import running
 from tests.runtime.house import ENTERPRISE, document
 

@@ -22,7 +22,7 @@ from gateway import keyfile
 from gateway.app import Gateway
 from gateway.ports import Message
 from gateway.runtime.door import Client, Submission
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.inbound.gateway import running
 from tests.runtime.house import ENTERPRISE, JSON, House, document
 

@@ -23,7 +23,7 @@ from gateway.ports import Unavailable
 from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.quotas import Count, Quotas
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.inbound import parts
 from tests.inbound.bus_parts import Post, codes
 from tests.inbound.folder_parts import Folder

@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from adapters.postgres.embedded import running_dsn
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declarations
@@ -91,6 +93,7 @@ def parcels(enrolled: Enrolled, count: int) -> list[Parcel]:
     return [Parcel(f"link-{n:03d}", accounts[n % 2], kind, body, "http") for n, (kind, body) in sent]
 
 
+@pytest.mark.long
 async def test_each_goes_out_once_and_comes_out_printed_whoever_is_killed(tmp_path: Path) -> None:
     random, ledger, customs = Random(21), Ledger(tmp_path / "ledger.jsonl"), tmp_path / "CooImp"
     with (

@@ -13,7 +13,7 @@ import pytest
 
 from adapters.codecs.customs_xml import CustomsXml
 from simulators.erp.enterprises import many
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.integration.erps import enrol
 from tests.integration.process import Serve, eventually
 from tests.renderers.test_printable import SHAPES, goods_of

@@ -13,7 +13,7 @@ import schemas
 from adapters.codecs.enterprise_json import EnterpriseJson
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
-from tests.cli.test_cli import origin
+from tests.cli.command import origin
 from tests.integration.erps import enrol
 from tests.integration.process import Serve, eventually
 from tests.leftovers import leftovers

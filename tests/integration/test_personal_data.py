@@ -7,6 +7,7 @@ from random import Random
 
 import httpx
 import orjson
+import pytest
 from stdnum.cn import ric
 
 from adapters.codecs.customs_xml import CustomsXml
@@ -90,6 +91,7 @@ def odd_names() -> Iterator[tuple[str, bytes]]:
     yield JSON, orjson.dumps({**orjson.loads(EnterpriseJson().write(person(4))), NAME: ID_CARD, ID_CARD: PHONE})
 
 
+@pytest.mark.long
 async def test_personal_data_stay_in_the_declaration(tmp_path: Path) -> None:
     with Serve(tmp_path / "gateway", environment={"ORIGIN_LOG_LEVEL": "debug"}) as serve:
         await asyncio.to_thread(serve.start)

@@ -23,6 +23,7 @@ ENTERPRISES = tuple(many(2))
 DECLARATIONS = 24
 
 
+@pytest.mark.long
 async def test_declared_and_printed_through_a_small_pool(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     with (

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from adapters.postgres import install
 from simulators.erp.enterprises import many
 from tests.integration.erps import enrol
@@ -12,6 +14,7 @@ from tests.integration.servers import Server
 ENTERPRISES = tuple(many(1))
 
 
+@pytest.mark.long
 async def test_a_host_with_a_master_key_of_its_own_does_not_start(tmp_path: Path) -> None:
     with Server(install.binaries(), tmp_path / "server") as server:
         environment = {"ORIGIN_DATABASE_URL": server.url}

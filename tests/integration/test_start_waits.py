@@ -121,6 +121,7 @@ async def heard(process: Serve, event: str) -> None:
     assert await asyncio.to_thread(eventually, lambda: bool(told(process.said(), event)), 60), process.said()
 
 
+@pytest.mark.long
 @pytest.mark.needs("pgbouncer")
 async def test_a_role_waits_while_the_database_recovers(tmp_path: Path, server: Server, front: Front) -> None:
     """And behind pgbouncer, which tells its clients in words of its own."""

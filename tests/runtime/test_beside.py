@@ -16,7 +16,7 @@ from gateway.examiner import Broke, ExaminerProcess, _frame, new_examiner
 from gateway.ports import Unavailable
 from gateway.runtime.examining import SMALL
 from gateway.runtime.submission import Examined, Rejected, Submission
-from tests.cli.test_cli import EXAMPLES
+from tests.cli.command import EXAMPLES
 from tests.runtime.house import ERP, EXAMINER, JSON, XML, House, document
 
 TYPES = {".xml": XML, ".json": JSON}
