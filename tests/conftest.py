@@ -4,10 +4,14 @@ A test says ``@pytest.mark.needs("pdfsig", "pdftoppm")``. Where a part is missin
 listed at the end as NOT RUN with the command that gets it; with ``ORIGIN_REQUIRE_ALL=1`` it fails instead.
 """
 
+import logging
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import structlog
 
 from tests.leftovers import left_behind
 from tests.parts import missing, remedy
@@ -20,6 +24,28 @@ LONGEST = ("tests/storm/test_storm.py",)
 """Files that begin first: one that began last would keep one worker while the others have nothing left."""
 PATIENCE = 3.0
 """Seconds in which what was killed last has gone."""
+
+
+def pytest_configure() -> None:
+    """No logger remembers how logging was set up when it was first used: `capture_logs` would see nothing of it, and
+    what a test says is not logged would hold whatever is."""
+    configure = structlog.configure
+
+    def without_memory(**settings: Any) -> None:
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    structlog.configure = without_memory
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """How a test sets logging up ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ import json
 import logging
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,15 +71,10 @@ def test_a_key_file_is_made_once_and_private(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+def lines() -> io.StringIO:
     stream = io.StringIO()
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
     logs.configure("info", stream=stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return stream
 
 
 SECRET = "MR WANG 110101199003071234"
