@@ -10,10 +10,11 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -55,7 +56,9 @@ OPEN_FOLDERS: Final = 64
 BATCHES_AT_ONCE: Final = 16
 """Batches in hand at a time, of all clients; each may have 64 MiB."""
 BATCHES_OF_ONE: Final = 4
-"""Of one client."""
+"""Of one client in a pass: the next pass takes the next."""
+PILOT: Final = ""
+"""No client's name: the pass that finds out whether the database is back."""
 PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between pilots while the database is away."""
 REST: Final = 5.0
@@ -69,6 +72,7 @@ CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 log = structlog.get_logger("adapters.inbound.folder")
 
 
+T = TypeVar("T")
 FindClient = Callable[[str], Awaitable[Client | None]]
 """The client a folder belongs to, by its id; None: nobody, or revoked. Raises Unavailable."""
 
@@ -156,12 +160,28 @@ class HotFolders:
         return await self._collect(asyncio.ALL_COMPLETED)
 
     async def _start(self, root: int) -> None:
-        """A pass for each client that has none under way: one client's many files hold up no other's."""
-        for name in await asyncio.to_thread(_clients, root):
-            if self._ending.is_set() or (self._failures and self._working):
-                break
-            if name not in self._working and self._resting.get(name, 0) <= time.monotonic():
+        """A pass for each client that has none under way: one client's many files hold up no other's. While the
+        database is away there is one pass at a time, of whoever has a file."""
+        names = await asyncio.to_thread(_clients, root)
+        if self._ending.is_set():
+            return
+        if self._failures:
+            if not self._working:
+                self._working[PILOT] = asyncio.create_task(self._pilot(root, names))
+            return
+        for name in names:
+            if name not in self._working and not self._rests(name):
                 self._working[name] = asyncio.create_task(self._pass(root, name))
+
+    async def _pilot(self, root: int, names: Sequence[str]) -> bool:
+        """One client after the other, until one had something to do. Raises Unavailable."""
+        for name in names:
+            if not self._ending.is_set() and not self._rests(name) and await self._pass(root, name):
+                return True
+        return False
+
+    def _rests(self, name: str) -> bool:
+        return self._resting.get(name, 0) > time.monotonic()
 
     async def _collect(self, when: str) -> bool:
         """Waits for passes; True when one of those that ended had something to do. Raises Unavailable, when all that
@@ -224,13 +244,10 @@ class HotFolders:
             staying = self._staying.get(client.id, {})
             staying = self._staying[client.id] = {n: t for n, t in staying.items() if n in seen and t > now}
             movable = [name for name in ready if name not in staying]
-            waiting = [c for name in movable[: self._share] if (c := await self._claim(client, folder, name))]
+            waiting = [c for name in self._share(movable, str) if (c := await self._claim(client, folder, name))]
             self._seen[client.id] = {n: s for n, s in seen.items() if n not in {c.name for c in waiting}}
-        chosen = waiting[: self._share]
-        batches = asyncio.Semaphore(BATCHES_OF_ONE)
-        outcomes = await asyncio.gather(
-            *(self._file(client, folder, c, batches) for c in chosen), return_exceptions=True
-        )
+        chosen = self._share(waiting, attrgetter("name"))
+        outcomes = await asyncio.gather(*(self._file(client, folder, c) for c in chosen), return_exceptions=True)
         for file, outcome in zip(chosen, outcomes, strict=True):
             if isinstance(outcome, Unavailable) or not isinstance(outcome, Exception | None):
                 raise outcome
@@ -262,24 +279,30 @@ class HotFolders:
         if not strange:
             self._told.discard(client.id)
 
-    @property
-    def _share(self) -> int:
-        """How many files at once; while the database is away a single one goes first."""
-        return 1 if self._failures else AT_ONCE
+    def _share(self, files: Sequence[T], name: Callable[[T], str]) -> list[T]:
+        """Those that are worked at once, few of them batches; while the database is away a single one goes first."""
+        chosen: list[T] = []
+        batches = 0
+        for file in files:
+            if len(chosen) == (1 if self._failures else AT_ONCE):
+                break
+            batches += _is_batch(name(file))
+            if batches <= BATCHES_OF_ONE or not _is_batch(name(file)):
+                chosen.append(file)
+        return chosen
 
-    async def _file(self, client: Client, folder: ClientFolder, file: Claimed, batches: asyncio.Semaphore) -> None:
+    async def _file(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
         """One file to its end. It stays in `work` and is submitted again when its client has its quota, or when this
-        raises Unavailable. `batches`: its client's places for them."""
-        if not _is_batch(file):
-            await self._in_hand(client, folder, file)
+        raises Unavailable."""
+        if not _is_batch(file.name):
+            await self._in_hand(client, folder, file, batch=False)
             return
-        async with batches, self._batches:
+        async with self._batches:
             if not self._ending.is_set():
-                await self._in_hand(client, folder, file)
+                await self._in_hand(client, folder, file, batch=True)
 
-    async def _in_hand(self, client: Client, folder: ClientFolder, file: Claimed) -> None:
+    async def _in_hand(self, client: Client, folder: ClientFolder, file: Claimed, *, batch: bool) -> None:
         """The same, with its place."""
-        batch = _is_batch(file)
         limit = MAX_BATCH_BYTES if batch else self._max_bytes
         try:
             content = await asyncio.to_thread(folder.read, file, limit)
@@ -371,8 +394,8 @@ def not_plain() -> Fault:
     )
 
 
-def _is_batch(file: Claimed) -> bool:
-    return file.name.lower().endswith(".ndjson")
+def _is_batch(name: str) -> bool:
+    return name.lower().endswith(".ndjson")
 
 
 def _locked(root: int) -> bool:

@@ -146,15 +146,18 @@ class ClientFolder:
         """What stands in `work`: left by a crash, or waiting for the database."""
         self.strange = 0
         for ticket in sorted(os.listdir(self._fds["work"])):
-            with contextlib.suppress(OSError), self._ticket(ticket) as folder:
-                names = os.listdir(folder)
-                if len(os.fsencode(ticket)) > LONGEST_TICKET or not all(map(self._takes, names)):
-                    self.strange += 1  # somebody else's, who may write here
-                    continue
-                yield from (Claimed(ticket, name) for name in names)
-                if names:
-                    continue
-            self._end(ticket)
+            try:
+                with self._ticket(ticket) as folder:
+                    names = os.listdir(folder)
+            except OSError as error:
+                self.strange += error.errno != errno.ENOENT
+                continue
+            if len(os.fsencode(ticket)) > LONGEST_TICKET or not all(map(self._takes, names)):
+                self.strange += 1  # somebody else's, who may write here
+                continue
+            yield from (Claimed(ticket, name) for name in names)
+            if not names:
+                self._end(ticket)
 
     # ------------------------------------------------------------ how it moves
 

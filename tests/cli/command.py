@@ -7,17 +7,22 @@ call. Whatever depends on how an interpreter starts is tried in a new one, by `t
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.architecture.tree import ROOT
 
 EXAMPLES = ROOT / "schemas" / "examples"
+STREAMS = ("out", "errors")
+"""Files that a call writes its standard output and standard error to."""
 
 
 def origin(*arguments: str | Path, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,33 +48,36 @@ class Loaded:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
-        atexit.register(self._process.communicate)
+        atexit.register(self.end)
 
     def run(self, words: list[str], folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """One call of the command, to its end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-            job = {"words": words, "folder": str(folder), "settings": dict(settings)}
-            job |= {"out": _reached(out.fileno()), "errors": _reached(errors.fileno())}
-            print(json.dumps(job), file=self._process.stdin, flush=True)
-            status = int(self._process.stdout.readline())
-            texts = []
-            for file in (out, errors):
-                file.seek(0)
-                texts.append(file.read())
+        with tempfile.TemporaryDirectory() as place:
+            job = {"words": words, "folder": str(folder), "settings": dict(settings), "place": place}
+            try:
+                print(json.dumps(job), file=self._process.stdin, flush=True)
+                status = int(self._process.stdout.readline())
+            except BaseException:  # its answer would be taken for that of the next call
+                self.end()
+                raise
+            texts = [Path(place, name).read_text() for name in STREAMS]
         return subprocess.CompletedProcess(words, status, *texts)
+
+    def end(self) -> None:
+        """And whatever it runs."""
+        _loaded.cache_clear()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
 
 
 @cache
 def _loaded() -> Loaded:
     return Loaded()
-
-
-def _reached(descriptor: int) -> str:
-    """How another process of ours reaches an open file that has no name."""
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def _serve() -> None:
@@ -93,17 +101,18 @@ def _serve() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _become(job: dict[str, object]) -> None:
+def _become(job: dict[str, Any]) -> None:
     """The process of one call: its files, its folder, its settings."""
-    os.chdir(str(job["folder"]))
-    os.environ.clear()
-    os.environ.update(job["settings"])  # type: ignore[call-overload]
-    places = ((0, os.devnull, os.O_RDONLY), (1, str(job["out"]), os.O_WRONLY), (2, str(job["errors"]), os.O_WRONLY))
-    for number, path, mode in places:
-        descriptor = os.open(path, mode)
+    place = job["place"]
+    for number, path in enumerate((os.devnull, *(os.path.join(place, name) for name in STREAMS))):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY, 0o600)
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.argv = ["origin", *map(str, job["words"])]  # type: ignore[call-overload]
+    os.chdir(job["folder"])
+    os.environ.clear()
+    os.environ.update(job["settings"])
+    time.tzset()
+    sys.argv = ["origin", *job["words"]]
 
 
 if __name__ == "__main__":

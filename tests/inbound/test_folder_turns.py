@@ -72,7 +72,7 @@ async def test_files_that_take_long_hold_up_no_other_client(tmp_path: Path) -> N
 
 
 async def test_of_many_batches_few_are_in_hand(tmp_path: Path) -> None:
-    """Each may have 64 MiB, and is held until all its lines are answered. At the end the others wait in `work`."""
+    """Each may have 64 MiB, and is held until all its lines are answered. The others wait where they are."""
     door = HalfOpen()
     hot = folders_of(tmp_path, door)
     for number in range(12):
@@ -85,7 +85,50 @@ async def test_of_many_batches_few_are_in_hand(tmp_path: Path) -> None:
     door.enough.set()
     await asyncio.wait_for(running, 30)
     assert len(list((tmp_path / "slow" / "accepted").iterdir())) == 2 * 4
-    assert len(list((tmp_path / "slow" / "work").rglob("*.ndjson"))) == 12 - 4
+    assert len(list((tmp_path / "slow" / "in").iterdir())) == 12 - 4
+
+
+async def test_a_pass_takes_few_batches_of_those_a_crash_left_too(tmp_path: Path) -> None:
+    door = FakeDoor()
+    hot = folders_of(tmp_path, door)
+    for number in range(6):
+        (tmp_path / "slow" / "work" / f"{number}").mkdir()
+        (tmp_path / "slow" / "work" / f"{number}" / "same.ndjson").write_text(f'{{"a":{number}}}')
+    (tmp_path / "slow" / "work" / "9").mkdir()
+    (tmp_path / "slow" / "work" / "9" / "one.xml").write_text("<a/>")
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        answered = []
+        for _ in range(2):
+            await hot.work_once(root)
+            answered.append(len(door.seen))
+    finally:
+        os.close(root)
+    assert answered == [4 + 1, 6 + 1]
+
+
+@pytest.mark.parametrize(("without", "owner"), [("quick", "slow"), ("slow", "quick")])
+async def test_when_the_database_is_back_whoever_has_a_file_is_the_pilot(
+    tmp_path: Path, without: str, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has none finds nothing out, whether its name comes first or last."""
+    monkeypatch.setattr("adapters.inbound.folder.PAUSES", (0.01,))
+    door = FakeDoor()
+    door.away = True
+    hot = folders_of(tmp_path, door)
+    (tmp_path / owner / "in" / "a.xml").write_text("<a/>")
+    running = asyncio.create_task(hot.run())
+    async with asyncio.timeout(30):
+        while hot._failures < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        door.away = False
+        while not (tmp_path / owner / "accepted" / "a.xml.result.json").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        (tmp_path / without / "in" / "b.xml").write_text("<b/>")
+        while not (tmp_path / without / "accepted" / "b.xml.result.json").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    hot.stop()
+    await asyncio.wait_for(running, 30)
 
 
 async def test_of_many_folders_some_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
