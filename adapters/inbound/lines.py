@@ -133,6 +133,8 @@ class LineBatch:
         self._answers: list[tuple[int, int, asyncio.Future[Answer] | Answer | Trouble]] = []
         """Number of the line, its size in bytes, what becomes of it."""
         self._blank = 0
+        self.counted = 0
+        """Bytes of its lines that were counted."""
 
     @property
     def full(self) -> bool:
@@ -143,12 +145,15 @@ class LineBatch:
         """Submit a line; its answer comes later. A blank one has none, but its bytes count."""
         if line.body == b"":
             self._blank += 1
-            if self._quotas is not None and line.size:
+            if self._quotas is not None:
                 self._quotas.count(self.client, line.size, 0)
+                self.counted += line.size
             return
-        if self._quotas is not None and (over := self._quotas.enter(self.client, line.size)):
-            self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
-            return
+        if self._quotas is not None:
+            if over := self._quotas.enter(self.client, line.size):
+                self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
+                return
+            self.counted += line.size
         if line.body is None:
             self._answers.append((line.number, 0, Answer.refused([too_large(self._max_line)], None)))
             return

@@ -113,6 +113,27 @@ async def test_so_do_bytes_of_a_batch_that_say_nothing(sent: bytes, monkeypatch:
     assert [json.loads(line)["http"] for line in answer.text.splitlines()][-1] == 429
 
 
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_so_does_a_line_that_never_ends(hangs_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited(monkeypatch, bytes_per_minute=1000)
+    app = application(FakeDoor())
+    head = {"type": "http", "path": "/v1/declarations", "method": "POST", "extensions": {}}
+    heads = NDJSON | {"authorization": f"Bearer {KEY}"}
+    scope = head | {"headers": [(name.encode(), value.encode()) for name, value in heads.items()]}
+    pieces = [{"type": "http.request", "body": b"x" * 600, "more_body": True}] * 2
+    pieces.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "more_body": False})
+
+    async def receive() -> dict[str, Any]:
+        return pieces.pop(0)
+
+    async def send(_: Any) -> None:
+        """Nobody listens."""
+
+    await app(scope, receive, send)
+    async with client_of(app) as client:
+        assert (await client.post(URL, content=b"<a/>", headers=XML)).status_code == 429
+
+
 async def test_bytes_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, bytes_per_minute=1000)
     async with client_of(application(FakeDoor())) as client:

@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from adapters.inbound.http import HttpServer, intake, listen
+from adapters.inbound.http.app import Application
+from adapters.inbound.http.guarded import Clock
 from tests.inbound.parts import KEY, FakeDoor, application
 
 HEAD = f"POST /v1/declarations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/xml\r\n"
@@ -148,3 +152,99 @@ async def test_a_second_gateway_on_the_port_is_an_error_unless_shared() -> None:
     assert shared.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
     shared.close()
     other.close()
+
+
+class Speaker:
+    """Says something as long as somebody listens, however many requests stand behind the first."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    def drain(self) -> None:
+        """Nothing to do."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        gone = asyncio.ensure_future(receive())
+        while not gone.done():
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.01)
+        assert gone.result()["type"] == "http.disconnect"
+        self.left.set()
+
+
+@contextlib.asynccontextmanager
+async def speaking() -> AsyncIterator[tuple[Speaker, asyncio.StreamReader, asyncio.StreamWriter, bytes]]:
+    """A stream that has begun, and what was heard of it."""
+    speaker = Speaker()
+    server = HttpServer(cast(Application, speaker), listen("127.0.0.1", 0))
+    task = asyncio.create_task(server.run())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+    yield speaker, reader, writer, await reader.readuntil(b"x")
+    writer.close()
+    await asyncio.wait_for(speaker.left.wait(), 20)
+    server.stop()
+    await task
+
+
+async def test_a_stream_ends_with_its_connection_whatever_stands_behind_it() -> None:
+    async with speaking() as (_, reader, writer, _):
+        writer.write(b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"x")
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def test_garbage_behind_a_stream_does_not_get_into_its_answer() -> None:
+    async with speaking() as (_, reader, writer, heard):
+        writer.write(b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n" + b"\x00garbage\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            heard += await asyncio.wait_for(reader.read(), 20)
+        assert b" 400 " not in heard
+
+
+class Sink:
+    """A loop and a transport in one: its timer, what is not sent yet, and whether it was given up."""
+
+    def __init__(self, unsent: int) -> None:
+        self.unsent = unsent
+        self.timers: list[Any] = []
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def call_later(self, seconds: float, call: Any, *arguments: Any) -> Any:
+        self.timers.append(lambda: call(*arguments))
+        return asyncio.get_running_loop().call_later(3600, call, *arguments)
+
+    def time_is_over(self) -> None:
+        self.timers.pop()()
+
+
+async def test_who_takes_some_of_an_answer_gets_the_same_time_again() -> None:
+    sink: Any = Sink(unsent=10)
+    clock = Clock(sink, sink)
+    clock.start(5.0)
+    sink.unsent = 6
+    sink.time_is_over()
+    assert (sink.aborted, clock.runs) == (False, True)
+    sink.time_is_over()
+    assert sink.aborted, "nothing was taken in that time"
+    clock.stop()
+
+
+async def test_who_owes_something_and_has_taken_all_is_cut_off() -> None:
+    sink: Any = Sink(unsent=10)
+    clock = Clock(sink, sink)
+    clock.start(5.0)
+    sink.unsent = 0
+    sink.time_is_over()
+    assert sink.aborted
+    clock.stop()

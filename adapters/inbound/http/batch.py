@@ -79,11 +79,14 @@ class Batches:
             raise Problem(
                 "timeout", "The batch did not arrive whole in time. Send it again: what is on file is not taken twice."
             ) from None
-        for line in splitter.end():
-            if batch.full:
-                return line.number
-            batch.add(line)
-        return None
+        else:
+            for line in splitter.end():
+                if batch.full:
+                    return line.number
+                batch.add(line)
+            return None
+        finally:  # a line that never ended, those over the quota: every byte that came counts
+            self._quotas.count(batch.client, size - batch.counted, declarations=0)
 
     async def _answer(self, batch: LineBatch, ended_at: int | None, send: Send, started: float) -> None:
         answers = [one async for one in batch.answers()]

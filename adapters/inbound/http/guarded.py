@@ -9,6 +9,7 @@ import asyncio
 from typing import Any, Final, cast
 
 from uvicorn import Config
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -75,6 +76,39 @@ class Joined:
         return getattr(self._transport, name)
 
 
+class Clock:
+    """Ends a connection when its time is over. Who has taken some of an answer meanwhile gets the same time again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+
+    @property
+    def runs(self) -> bool:
+        """Something is owed."""
+        return self._timer is not None
+
+    def start(self, seconds: float) -> None:
+        """What is owed now must come in this time."""
+        self.stop()
+        self._unsent = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(seconds, self._over, seconds)
+
+    def stop(self) -> None:
+        """Nothing is owed any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _over(self, seconds: float) -> None:
+        if 0 < self._transport.get_write_buffer_size() < self._unsent:
+            self.start(seconds)
+        else:
+            self._transport.abort()
+
+
 class Guarded(HttpToolsProtocol):
     """See above. It counts as a stranger's among `connections` unless a request with a valid key is in hand."""
 
@@ -88,8 +122,10 @@ class Guarded(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._all = connections
-        self._clock: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._clock: Clock
+        self._unread: Clock
+        self._answering: RequestResponseCycle | None = None
+        """The request whose answer is due; `cycle` is the last that came."""
         self._extensions = {KNOWN: {"tell": self._known}}
         self._owes_head = True
         self._whole = True
@@ -102,7 +138,8 @@ class Guarded(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection owes us a head."""
         super().connection_made(cast(asyncio.Transport, Joined(transport, self)))
-        self._within(HEAD_SECONDS)
+        self._clock, self._unread = Clock(self.loop, transport), Clock(self.loop, transport)
+        self._clock.start(HEAD_SECONDS)
         for one in self._all.enter(self, self.client[0] if self.client else ""):
             one.abort()
 
@@ -110,14 +147,16 @@ class Guarded(HttpToolsProtocol):
         """Nothing is owed any more."""
         super().connection_lost(exc)
         self._all.leave(self)
-        for timer in (self._clock, self._unread):
-            if timer is not None:
-                timer.cancel()
+        self._clock.stop()
+        self._unread.stop()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True  # uvicorn tells the last that came only
+            self._answering.message_event.set()
 
     def closing(self, transport: asyncio.Transport) -> None:
         """No further answer. Who still writes would lose this one to a reset, so the rest is read for a little while;
         and who does not read it is not waited for."""
-        self._within(LINGER_SECONDS)
+        self._clock.start(LINGER_SECONDS)
         if self._whole:
             transport.close()
             return
@@ -129,12 +168,6 @@ class Guarded(HttpToolsProtocol):
         """At once."""
         self.transport.abort()
 
-    def _within(self, seconds: float | None) -> None:
-        """What is owed now must come in this time; None: nothing is."""
-        if self._clock is not None:
-            self._clock.cancel()
-        self._clock = None if seconds is None else self.loop.call_later(seconds, self.abort)
-
     # ------------------------------------------------------------ a request
 
     def data_received(self, data: bytes) -> None:
@@ -143,8 +176,8 @@ class Guarded(HttpToolsProtocol):
             self._ignore(data)
             return
         super().data_received(data)
-        if self._clock is None and self._idle:  # a piece of a head, or blanks before one
-            self._within(HEAD_SECONDS)
+        if self._idle and not self._clock.runs:  # a piece of a head, or blanks before one
+            self._clock.start(HEAD_SECONDS)
         if self._owes_head:
             self._unparsed += len(data)
             if self._unparsed > MOST_UNPARSED:
@@ -158,7 +191,7 @@ class Guarded(HttpToolsProtocol):
         self._owes_head = True
         self._head_bytes = self._unparsed = self._ignored = 0
         if self._idle:
-            self._within(None)
+            self._clock.stop()  # `data_received` starts it anew where the head is not whole
 
     def on_url(self, url: bytes) -> None:
         """Counts towards the head."""
@@ -172,10 +205,14 @@ class Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is here."""
-        self._within(None)
+        self._clock.stop()
         self._owes_head = False
         self._head_bytes = 0
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Kept for the route, unless that has answered already."""
@@ -188,11 +225,12 @@ class Guarded(HttpToolsProtocol):
         super().on_message_complete()
         self._whole = True
         if self._idle:
-            self._within(KEEP_ALIVE)
+            self._clock.start(KEEP_ALIVE)
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP: said as every problem is, unless an answer has begun already."""
-        if not self._idle and self.cycle.response_started:
+        due = self._answering
+        if due is not None and due.response_started and not due.response_complete:
             self.abort()
             return
         problem = Problem("bad-request", "This is no HTTP/1.1 request, or it is ambiguous.")
@@ -233,17 +271,15 @@ class Guarded(HttpToolsProtocol):
         """From here on it is anybody's connection again."""
         self._all.answered(self)
         if self._idle and not self._whole and not self.transport.is_closing():
-            self._within(LINGER_SECONDS)
+            self._clock.start(LINGER_SECONDS)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """The other side does not read."""
         super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self.abort)
+        self._unread.start(UNREAD_SECONDS)
 
     def resume_writing(self) -> None:
         """It does again."""
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        self._unread.stop()
