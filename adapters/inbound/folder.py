@@ -38,12 +38,11 @@ from adapters.inbound.lines import (
     not_read_line,
     verdict_line,
 )
-from gateway.core.faults import Fault
 from gateway.ports import Unavailable
 from gateway.reading import IntakeObserver
 from gateway.runtime.answers import ON_FILE, Answer
 from gateway.runtime.door import Client, Submission
-from gateway.runtime.door_faults import too_large
+from gateway.runtime.door_faults import not_plain, too_large
 from gateway.runtime.pauses import Pauses
 from gateway.runtime.quotas import Quotas
 
@@ -203,7 +202,10 @@ class HotFolders:
             if client is None or self._waits(client):
                 return False
             async with self._open:
-                return not self._ending.is_set() and await self._in_folder(root, client)
+                if self._ending.is_set():
+                    return False
+                with contextlib.closing(await asyncio.to_thread(ClientFolder, root, name)) as folder:
+                    return await self._work(client, folder)
         except Unavailable:
             raise
         except OSError as error:  # one client's full disk or closed folder is no other's trouble
@@ -212,19 +214,6 @@ class HotFolders:
             log.error("folder.broke", client=name, exc_info=error)
         self._resting[name] = time.monotonic() + REST
         return False
-
-    async def _in_folder(self, root: int, client: Client) -> bool:
-        """The same with the folder open. Raises Unavailable; OSError."""
-        try:
-            folder = await asyncio.to_thread(ClientFolder, root, client.id)
-        except OSError as error:
-            self._resting[client.id] = time.monotonic() + REST
-            log.warning("folder.unusable", client=client.id, reason=os.strerror(error.errno or 0))
-            return False
-        try:
-            return await self._work(client, folder)
-        finally:
-            folder.close()
 
     def _waits(self, client: Client) -> bool:
         """The client has its quota: its files stay where they are, and are answered when there is room again."""
@@ -382,16 +371,6 @@ class HotFolders:
             yield root
         finally:
             os.close(root)
-
-
-def not_plain() -> Fault:
-    """A link, a pipe, or a file that may not be read."""
-    return Fault(
-        code="FILE-NOT-PLAIN",
-        message="This is no regular file, or the gateway may not read it.",
-        remedy="Put the document itself into the folder, readable for the gateway.",
-        source="ours",
-    )
 
 
 def _is_batch(name: str) -> bool:

@@ -9,6 +9,16 @@ from gateway.core.numbers import Series
 from gateway.core.quotas import Over, Quota
 
 
+def not_plain() -> Fault:
+    """A link, a pipe, or a file that may not be read."""
+    return Fault(
+        code="FILE-NOT-PLAIN",
+        message="This is no regular file, or the gateway may not read it.",
+        remedy="Put the document itself into the folder, readable for the gateway.",
+        source="ours",
+    )
+
+
 def too_large(limit: int) -> Fault:
     """A document over the size limit."""
     return Fault(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import asyncpg
@@ -122,14 +123,7 @@ async def test_so_does_a_line_that_never_ends(hangs_up: bool, monkeypatch: pytes
     scope = head | {"headers": [(name.encode(), value.encode()) for name, value in heads.items()]}
     pieces = [{"type": "http.request", "body": b"x" * 600, "more_body": True}] * 2
     pieces.append({"type": "http.disconnect"} if hangs_up else {"type": "http.request", "more_body": False})
-
-    async def receive() -> dict[str, Any]:
-        return pieces.pop(0)
-
-    async def send(_: Any) -> None:
-        """Nobody listens."""
-
-    await app(scope, receive, send)
+    await app(scope, AsyncMock(side_effect=pieces), AsyncMock())
     async with client_of(app) as client:
         assert (await client.post(URL, content=b"<a/>", headers=XML)).status_code == 429
 
