@@ -88,7 +88,8 @@ async def killed_in_turn(folder: Path, url: str) -> None:
     ledger.close()
 
 
-@pytest.mark.parametrize("major", [pytest.param(16, marks=pytest.mark.long), 18])
+@pytest.mark.long
+@pytest.mark.parametrize("major", [16, 18])
 async def test_killed_in_turn_on_postgresql(tmp_path: Path, major: int) -> None:
     with Server(install.binaries(major), tmp_path / "server") as server:
         assert server.version == major

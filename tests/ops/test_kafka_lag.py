@@ -67,6 +67,7 @@ async def test_unread_records_are_counted_and_grow_old(kafka_bootstrap: str) -> 
         await producer.stop()
 
 
+@pytest.mark.long
 async def test_a_broker_that_is_away_shows_and_is_come_back_to(
     kafka_server: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
