@@ -65,7 +65,7 @@ def sheets_at_most(fields: Mapping[str, Any]) -> int:
     Texts of the head may run over into the table, in the worst case a character a line.
     """
     lines = 0
-    for value in fields.values():
+    for value in fields.values():  # forty of them in every declaration: written out
         if type(value) is str:
             lines += len(value)
     for block in fields.get("non_parties", ()):

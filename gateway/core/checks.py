@@ -71,10 +71,6 @@ class _Findings:
         """Nothing that could still be found would be told."""
         return len(self.refusing) >= MAX_FAULTS and len(self.warning) >= MAX_FAULTS
 
-    def __bool__(self) -> bool:
-        """Was something found?"""
-        return bool(self.refusing or self.warning)
-
     def add(self, place: Place, one: "_Single | _Collective") -> None:
         """Unless there are enough of its kind."""
         kept = self.refusing if one.severity is Severity.REFUSE else self.warning
@@ -175,12 +171,10 @@ class Checks:
     def run(self, fields: Fields) -> Sequence[Finding]:
         """Every broken rule, sorted by place, as many as an answer can carry: those that refuse go first."""
         found: list[Finding] = []
-        of_scope = _Findings()
         for scope in self.scopes:
+            of_scope = _Findings()
             scope.judge(fields, of_scope)
-            if of_scope:
-                found += of_scope.refusing + of_scope.warning
-                of_scope = _Findings()
+            found += of_scope.refusing + of_scope.warning
         for one in self.collectives:
             if one.applies is None or one.applies(fields, fields):
                 places = islice(one.check(fields), MAX_FAULTS)

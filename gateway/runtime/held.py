@@ -11,24 +11,15 @@ class Held(Generic[K]):
 
     def __init__(self) -> None:
         self.total = 0
-        self._counts: dict[K, int] = {}
+        self.counts: dict[K, int] = {}
 
     def of(self, key: K) -> int:
         """How many it holds."""
-        return self._counts.get(key, 0)
+        return self.counts.get(key, 0)
 
     def one(self, key: K) -> "_One[K]":
         """One more, for as long as the block lasts."""
         return _One(self, key)
-
-    def add(self, key: K, more: int) -> None:
-        """So many more, or fewer."""
-        count = self.of(key) + more
-        self.total += more
-        if count:
-            self._counts[key] = count
-        else:
-            del self._counts[key]
 
 
 class _One(Generic[K]):
@@ -41,7 +32,13 @@ class _One(Generic[K]):
         self._key = key
 
     def __enter__(self) -> None:
-        self._held.add(self._key, 1)
+        held, key = self._held, self._key
+        held.counts[key] = held.of(key) + 1
+        held.total += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._held.add(self._key, -1)
+        held, key = self._held, self._key
+        held.total -= 1
+        held.counts[key] -= 1
+        if not held.counts[key]:
+            del held.counts[key]

@@ -7,7 +7,6 @@ the processes of one gateway tell each other, through one small table, what they
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -114,7 +113,7 @@ class Quotas:
         account.own.take_back(declarations, size)
         account.changed = True
 
-    def held(self, client: Client, quota: Quota) -> AbstractContextManager[None]:
+    def held(self, client: Client, quota: Quota) -> contextlib.AbstractContextManager[None]:
         """One more request or stream at the same time, for as long as the block lasts."""
         return self._held.one((client.id, quota))
 

@@ -228,23 +228,30 @@ class Sink:
         self.timers.pop()()
 
 
-async def test_who_takes_some_of_an_answer_gets_the_same_time_again() -> None:
-    sink: Any = Sink(unsent=10)
-    clock = Clock(sink, sink)
-    clock.start(5.0)
+@pytest.fixture
+def sink() -> Sink:
+    """With ten bytes that are not sent yet."""
+    return Sink(unsent=10)
+
+
+@pytest.fixture
+async def clock(sink: Any) -> AsyncIterator[Clock]:
+    running = Clock(sink, sink)
+    running.start(5.0)
+    yield running
+    running.stop()
+
+
+async def test_who_takes_some_of_an_answer_gets_the_same_time_again(sink: Sink, clock: Clock) -> None:
     sink.unsent = 6
     sink.time_is_over()
     assert (sink.aborted, clock.runs) == (False, True)
     sink.time_is_over()
     assert sink.aborted, "nothing was taken in that time"
-    clock.stop()
 
 
-async def test_who_owes_something_and_has_taken_all_is_cut_off() -> None:
-    sink: Any = Sink(unsent=10)
-    clock = Clock(sink, sink)
-    clock.start(5.0)
+@pytest.mark.usefixtures("clock")
+async def test_who_owes_something_and_has_taken_all_is_cut_off(sink: Sink) -> None:
     sink.unsent = 0
     sink.time_is_over()
     assert sink.aborted
-    clock.stop()

@@ -88,7 +88,7 @@ def test_requests_at_the_same_time() -> None:
         assert quotas.full(ERP, Quota.CONNECTIONS) is None
     with pytest.raises(ZeroDivisionError), quotas.held(ERP, Quota.CONNECTIONS):
         raise ZeroDivisionError
-    assert not quotas._held._counts
+    assert not quotas._held.counts
 
 
 async def test_processes_share_one_quota() -> None:
