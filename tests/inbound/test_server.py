@@ -13,6 +13,8 @@ import pytest
 from adapters.inbound.http import HttpServer, intake, listen
 from adapters.inbound.http.app import Application
 from adapters.inbound.http.guarded import Clock
+from gateway.runtime.answers import Answer
+from gateway.runtime.submission import Submission
 from tests.inbound.parts import KEY, FakeDoor, application
 
 HEAD = f"POST /v1/declarations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/xml\r\n"
@@ -204,6 +206,29 @@ async def test_garbage_behind_a_stream_does_not_get_into_its_answer() -> None:
         with contextlib.suppress(ConnectionError):
             heard += await asyncio.wait_for(reader.read(), 20)
         assert b" 400 " not in heard
+
+
+async def test_garbage_behind_a_declaration_is_not_its_answer() -> None:
+    """It may be accepted all the same: who hears nothing sends it again, who hears 400 would not."""
+
+    class Slow(FakeDoor):
+        async def submit(self, submission: Submission) -> Answer:
+            in_hand.set()
+            await enough.wait()
+            return await super().submit(submission)
+
+    in_hand, enough = asyncio.Event(), asyncio.Event()
+    async with served(Slow()) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(HEAD.encode() + b"content-length: 4\r\n\r\n<a/>")
+        await asyncio.wait_for(in_hand.wait(), 20)
+        writer.write(b"\x01garbage\r\n\r\n")
+        heard = b""
+        with contextlib.suppress(ConnectionError):
+            heard = await asyncio.wait_for(reader.read(), 20)
+        assert heard == b""
+        enough.set()
+        writer.close()
 
 
 class Sink:

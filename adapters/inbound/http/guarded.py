@@ -228,9 +228,10 @@ class Guarded(HttpToolsProtocol):
             self._clock.start(KEEP_ALIVE)
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP: said as every problem is, unless an answer has begun already."""
+        """What came is no HTTP: said as every problem is, unless that would be taken for the answer to a request that
+        came whole, or stand in the middle of one."""
         due = self._answering
-        if due is not None and due.response_started and not due.response_complete:
+        if due is not None and not due.response_complete and (due.response_started or not due.more_body):
             self.abort()
             return
         problem = Problem("bad-request", "This is no HTTP/1.1 request, or it is ambiguous.")
