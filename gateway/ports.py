@@ -214,15 +214,22 @@ Locate: TypeAlias = Callable[[Place], tuple[str, int | None]]
 cost no more than one reading of it."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Reading:
-    """A document read whole and found valid by its schema: canonical data, and how to find a place again."""
+    """A document read whole and found valid by its schema: canonical data, and how to find a place again.
+
+    Nobody changes it; to be frozen would cost a microsecond of each document.
+    """
 
     fields: Mapping[str, Any]
     """`canonical(declaration)`: what profile checks and the content hash look at. No text in it is blank."""
     reference: str | None
     """The ERP's own reference, where the dialect carries one."""
     locate: Locate
+    unusual: str
+    """All characters of its texts that are not ASCII; some that are may be among them."""
+    length: int
+    """Characters of its texts together, the promise left out; rather more than fewer."""
     warnings: Sequence[Fault] = ()
     """What the reading says of a document that can be accepted all the same."""
 

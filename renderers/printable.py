@@ -1,7 +1,8 @@
 """Whatever the door accepts comes out as paper: a declaration that would take too many sheets is refused there.
 
 How many it takes, only setting it tells, which costs as much as the paper. Nearly all declarations are far from the
-limit, and a count of their texts says so. What is set to find out is set no further than to the limit.
+limit: the length of their texts says so, or a count of them one by one. What is set to find out is set no further than
+to the limit.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ NARROW_LINES: Final = 24
 """Most lines that invoice, quantity and value of a goods line take in their narrow columns."""
 INVOICE_LINES: Final = 18
 """Most lines of an invoice's number and date where the first goods line names all invoices."""
+GOODS_LINES: Final = 30
+"""Most lines of a goods line, when a line of paper takes no more than one character of its texts."""
 ISSUE: Final = IssueData("", Part.ORIGINAL, date(2000, 1, 1))
 
 
@@ -44,13 +47,21 @@ class PrintableChecks:
         found = self._rules.faults(reading)
         fields = reading.fields
         if (
-            fields.get("apply_type") == "1"
+            not _is_short(reading)
+            and fields.get("apply_type") == "1"
             and sheets_at_most(fields) > MOST_SHEETS
             and all(fault.severity is not Severity.REFUSE for fault in found)
             and too_long(reading.declaration)
         ):
             found.append(door_faults.paper_too_long(*reading.locate(("goods",)), MOST_SHEETS))
         return found
+
+
+def _is_short(reading: Reading) -> bool:
+    """Would a line for each character find room? The same bound as `sheets_at_most`, wider and at once."""
+    fields = reading.fields
+    lines = reading.length + GOODS_LINES * len(fields["goods"]) + INVOICE_LINES * len(fields["invoices"])
+    return 2 * lines <= LEAST_LINES * (MOST_SHEETS - 2)
 
 
 def too_long(declaration: Declaration) -> bool:

@@ -57,8 +57,8 @@ class CustomsXml:
             text = raw.decode()
         except UnicodeDecodeError:
             return None
-        fields = plain(text)
-        return None if fields is None else Reading(fields, None, PlainPlaces(raw).of)
+        found = plain(text)
+        return None if found is None else Reading(found[0], None, PlainPlaces(raw).of, *found[1:])
 
     def read_closely(self, raw: bytes) -> Reading:
         """The whole way: through the hardened parser and the XSD."""
@@ -72,7 +72,7 @@ class CustomsXml:
             _refuse_if(_text_faults(root, places))
         if broken:
             _refuse_if(_length_faults(fields, broken, places.of))
-        return Reading(fields, None, places.of, warnings(fields, joined, places.of))
+        return Reading(fields, None, places.of, joined, len(joined), warnings(fields, joined, places.of))
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""

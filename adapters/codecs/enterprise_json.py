@@ -75,7 +75,8 @@ class EnterpriseJson:
             raise Refused(found)
         canonical_fields = canonical(Declaration.model_validate(fields))
         joined = "\n".join([text for _, text in texts(canonical_fields)])
-        return Reading(canonical_fields, reference, locate, warnings(canonical_fields, joined, locate))
+        warned = warnings(canonical_fields, joined, locate)
+        return Reading(canonical_fields, reference, locate, joined, len(joined), warned)
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document; indented, for people read it too. Raises Refused for what customs could not be sent."""
@@ -121,7 +122,8 @@ def _plainly(raw: bytes, content: Mapping[str, Any], lines: Lines) -> Reading | 
     found = plain(content) if _is_plain_reference(reference) else None
     if found is None or not _names_once(raw, found[1]):
         return None
-    return Reading(found[0], reference or None, partial(_locate, lines))
+    fields, _, rest, length = found
+    return Reading(fields, reference or None, partial(_locate, lines), rest, length)
 
 
 def _load(raw: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_sch
 
 from adapters.codecs.facets import Element, Facets, blocks
 from adapters.codecs.official import SECTIONS
-from adapters.codecs.texts import clean, escaped_twice, is_composed
+from adapters.codecs.texts import escaped_twice, unusual
 from gateway.core.declaration import Amendment, Block, Declaration, Goods, Invoice, NonParty, texts
 
 _MODELS: Final[Mapping[str, type[Block]]] = {
@@ -26,8 +26,9 @@ _MODELS: Final[Mapping[str, type[Block]]] = {
 }
 
 
-_BEGINS_BLANK: Final = re.compile("\n[ \n]")
-"""In texts that are joined by line breaks: one is empty, or begins with a blank."""
+_BETWEEN: Final = "<"
+"""Stands between texts that are looked at together; it may stand in one, too."""
+_BEGINS_BLANK: Final = re.compile(f"{_BETWEEN}[ \n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class _Plain:
     sections: Mapping[str, _Shape]
 
 
-def plain(content: Any) -> tuple[dict[str, Any], int] | None:
-    """The canonical fields of a plain object, and how many names it has in all; None: it has to be looked at closely.
+def plain(content: Any) -> tuple[dict[str, Any], int, str, int] | None:
+    """The canonical fields of a plain object, and how many names it has in all; what is not ASCII in its texts, and the
+    length of these. None: it has to be looked at closely.
 
     Nothing is said of its ``reference``.
     """
@@ -81,11 +83,12 @@ def plain(content: Any) -> tuple[dict[str, Any], int] | None:
                 return None
             fields[name] = block
     fields["promise"] = promise
-    whole = "\n".join(["", *joined, ""])
-    if "/n" in whole or "\r" in whole or not clean(whole) or not is_composed(whole) or escaped_twice(whole):
+    whole = _BETWEEN.join(["", *joined])
+    rest = unusual(whole)
+    if rest is None or "/n" in whole or escaped_twice(whole):
         return None
     blank = _BEGINS_BLANK.search(whole) and any(text.isspace() for _, text in texts(fields))
-    return None if blank else (fields, names)
+    return None if blank else (fields, names, rest, len(whole))
 
 
 def _taken(content: dict[str, Any], shape: _Shape, texts: list[str]) -> dict[str, Any] | None:
@@ -99,9 +102,8 @@ def _taken(content: dict[str, Any], shape: _Shape, texts: list[str]) -> dict[str
         fields = {name: value for name, value in content.items() if value is not None and value != ""}
     if not shape.required <= fields.keys():
         return None
-    given = [value for value in fields.values() if type(value) is str]
-    joined = "\n".join(given)
-    if joined.count("\n") >= len(given) and not _fits(fields, shape):
+    joined = _BETWEEN.join([value for value in fields.values() if type(value) is str])
+    if "\n" in joined and not _fits(fields, shape):
         return None
     texts.append(joined)
     return fields

@@ -9,6 +9,12 @@ import unicodedata
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """The characters with Unicode's property Bidi_Control."""
 
+_SEEN = bytes([0x0A, *range(0x20, 0x7F)])
+"""The bytes of ASCII's printable characters, and of the line break."""
+_ALONE = bytes([*range(0xC0), 0xC2, 0xC3, *range(0xE4, 0xEA)])
+"""All bytes but those that begin, in UTF-8, a character which may not be composed: what is begun by others is Latin-1
+and most of Chinese, U+4000 to U+9FFF."""
+
 _REFERENCE = re.compile("&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _XML_FORBIDS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -16,6 +22,17 @@ _XML_FORBIDS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 def clean(text: str) -> bool:
     """True when no character of `text` needs a second look; line breaks are fine. C speed, for whole documents."""
     return text.isprintable() or text.replace("\n", "").isprintable()
+
+
+def unusual(text: str) -> str | None:
+    """What is not ASCII in a text that is clean and composed; None: it is not. For whole documents, nearly all of whose
+    characters are ASCII and looked at once."""
+    try:
+        encoded = text.encode().translate(None, _SEEN)
+    except UnicodeEncodeError:  # half a pair of surrogates
+        return None
+    rest = encoded.decode()
+    return rest if rest.isprintable() and (not encoded.translate(None, _ALONE) or is_composed(text)) else None
 
 
 def trouble(text: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from adapters.codecs.facets import Element, Facets, Part, blocks
 from adapters.codecs.official import NAMESPACE, SECTIONS, Section
-from adapters.codecs.texts import is_composed
+from adapters.codecs.texts import unusual
 from gateway.core.declaration import texts
 
 _BLANK: Final = r"[ \t\r\n]{0,200}"
@@ -66,8 +66,9 @@ _Walked: TypeAlias = tuple[re.Match[str], Sequence[Sequence[re.Match[str]]], str
 """The head's block, those of each section, the promise."""
 
 
-def plain(text: str) -> dict[str, Any] | None:
-    """The canonical fields of a plain document, in the model's order; None: it has to be looked at closely."""
+def plain(text: str) -> tuple[dict[str, Any], str, int] | None:
+    """The canonical fields of a plain document, in the model's order; what is not ASCII in their texts, and the length
+    of these. None: it has to be looked at closely."""
     found = _walk(text)
     if found is None:
         return None
@@ -83,10 +84,11 @@ def plain(text: str) -> dict[str, Any] | None:
             fields[part.field] = content[0]
     fields["promise"] = promise
     whole = _BETWEEN.join(["", *values])
-    if not whole.isprintable() or "&" in whole or ">" in whole or not is_composed(whole):
+    rest = unusual(whole)
+    if rest is None or "\n" in whole or "&" in whole or ">" in whole:
         return None
     blank = _BEGINS_BLANK.search(whole) and any(text.isspace() for _, text in texts(fields))
-    return None if blank else fields
+    return None if blank else (fields, rest, len(whole))
 
 
 def takes(text: str) -> bool:

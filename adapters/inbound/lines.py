@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -46,13 +46,12 @@ class DoorLike(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a batch. `body` None: it was longer than a declaration may be and was passed over; empty: blank."""
 
     number: int
     body: bytes | None
-    size: int = field(default=0, compare=False)
+    size: int
     """Bytes, as they came."""
 
 
@@ -83,8 +82,12 @@ class Splitter:
         before the next chunk."""
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
-            self._take(chunk, start, end)
-            yield self._line()
+            if not self._size and end - start <= self._max_line:  # most are in one piece
+                self._number += 1
+                yield Line(self._number, chunk[start:end].strip(), end - start)
+            else:
+                self._take(chunk, start, end)
+                yield self._line()
             start = end + 1
         self._take(chunk, start, len(chunk))
 
@@ -143,24 +146,25 @@ class LineBatch:
 
     def add(self, line: Line) -> None:
         """Submit a line; its answer comes later. A blank one has none, but its bytes count."""
-        if line.body == b"":
+        number, body, size = line
+        if body == b"":
             self._blank += 1
             if self._quotas is not None:
-                self._quotas.count(self.client, line.size, 0)
-                self.counted += line.size
+                self._quotas.count(self.client, size, 0)
+                self.counted += size
             return
         if self._quotas is not None:
-            if over := self._quotas.enter(self.client, line.size):
-                self._answers.append((line.number, 0, Answer.later(over, self._sender.reference)))
+            if over := self._quotas.enter(self.client, size):
+                self._answers.append((number, 0, Answer.later(over, self._sender.reference)))
                 return
-            self.counted += line.size
-        if line.body is None:
-            self._answers.append((line.number, 0, Answer.refused([too_large(self._max_line)], None)))
+            self.counted += size
+        if body is None:
+            self._answers.append((number, 0, Answer.refused([too_large(self._max_line)], None)))
             return
         sender = self._sender
-        key = None if sender.key is None else f"{sender.key}/{line.number}"
-        submission = Submission(self.client, LINE_TYPE, line.body, sender.channel, key, sender.reference)
-        self._answers.append((line.number, line.size, self._entered(submission, line.size)))
+        key = None if sender.key is None else f"{sender.key}/{number}"
+        submission = Submission(self.client, LINE_TYPE, body, sender.channel, key, sender.reference)
+        self._answers.append((number, size, self._entered(submission, size)))
 
     def _entered(self, submission: Submission, size: int) -> asyncio.Future[Answer] | Answer | Trouble:
         try:

@@ -128,7 +128,7 @@ class _Scope:
         elif self.is_list:
             for index, block in enumerate(fields.get(self.name, ())):
                 self._judge(block, fields, (self.name, index), found)
-                if found.full:
+                if found.refusing and found.full:
                     return
         else:
             self._judge(fields.get(self.name, _EMPTY), fields, (self.name,), found)
@@ -171,10 +171,12 @@ class Checks:
     def run(self, fields: Fields) -> Sequence[Finding]:
         """Every broken rule, sorted by place, as many as an answer can carry: those that refuse go first."""
         found: list[Finding] = []
+        of_scope = _Findings()
         for scope in self.scopes:
-            of_scope = _Findings()
             scope.judge(fields, of_scope)
-            found += of_scope.refusing + of_scope.warning
+            if of_scope.refusing or of_scope.warning:
+                found += of_scope.refusing + of_scope.warning
+                of_scope = _Findings()
         for one in self.collectives:
             if one.applies is None or one.applies(fields, fields):
                 places = islice(one.check(fields), MAX_FAULTS)

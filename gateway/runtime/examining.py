@@ -4,7 +4,6 @@ Most documents are small, plain and good: that costs some 0.2 ms, and the event 
 others may cost a second, however good: they are examined beside the loop (`gateway.examiner`).
 """
 
-import re
 from collections.abc import Callable, Mapping, Set
 from itertools import islice
 from typing import Final, Protocol
@@ -20,8 +19,6 @@ MAX_BYTES: Final = 1 << 20
 """Largest document, bytes: 1 MiB."""
 SMALL: Final = 16 << 10
 """Bytes up to which a plain document is examined at once: the dearest found takes some milliseconds."""
-_ESCAPED: Final = re.compile(rb"\\[^n]")
-"""What canonical JSON escapes, but line breaks."""
 
 
 class Checks(Protocol):
@@ -46,7 +43,8 @@ class Examiner:
         self._dialects = dialects
         self._checks = checks
         self._unprintable = unprintable
-        self._plain = bytes(code for code in range(0x20, 0x7F) if not unprintable(chr(code)))
+        if missing := unprintable("".join(map(chr, range(0x20, 0x7F)))):
+            raise ValueError(f"a font without {missing} prints nothing that is declared")
         self._max_bytes = max_bytes
 
     def examine(self, submission: Submission) -> Examined:
@@ -71,7 +69,7 @@ class Examiner:
 
     def _judged(self, submission: Submission, reading: Reading) -> Examined:
         packed = content(reading.fields)
-        faults = [*reading.warnings, *self._text_faults(reading, packed), *self._checks.faults(reading)]
+        faults = [*reading.warnings, *self._text_faults(reading), *self._checks.faults(reading)]
         faults += ownership.faults(reading, submission.client)
         faults += draft_faults(reading, submission.client)
         reference = reading.reference or submission.reference
@@ -79,11 +77,9 @@ class Examiner:
             raise Rejected(faults, reference)
         return Examined.of(submission, reading.fields, packed, reference, in_order(faults) if faults else ())
 
-    def _text_faults(self, reading: Reading, packed: bytes) -> list[Fault]:
+    def _text_faults(self, reading: Reading) -> list[Fault]:
         """Characters that can't be printed; most documents have none, and one look at all of it tells."""
-        # Canonical JSON escapes every control, and nothing beyond ASCII.
-        plain = b"\\" not in packed or _ESCAPED.search(packed) is None
-        if plain and not self._unprintable(packed.translate(None, self._plain).decode()):
+        if not self._unprintable(reading.unusual):
             return []
         found = ((place, missing) for place, text in texts(reading.fields) if (missing := self._unprintable(text)))
         return [door_faults.no_glyph(*reading.locate(place), missing) for place, missing in islice(found, MAX_FAULTS)]

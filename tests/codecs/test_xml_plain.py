@@ -11,7 +11,7 @@ from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.official import NAMESPACE
 from adapters.codecs.xml_places import PlainPlaces
 from adapters.codecs.xml_plain import plain
-from gateway.core.declaration import Declaration
+from gateway.core.declaration import Declaration, texts
 from gateway.core.faults import Refused
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
@@ -35,12 +35,16 @@ PIECES = [
 def agree(raw: bytes) -> bool:
     """Whether the document is plain; then the whole way says the same, field by field and in the same order."""
     try:
-        fields = plain(raw.decode())
+        found = plain(raw.decode())
     except UnicodeDecodeError:
         return False
-    if fields is not None:
-        assert orjson.dumps(fields) == orjson.dumps(XML.read_closely(raw).fields)
-    return fields is not None
+    if found is not None:
+        closely = XML.read_closely(raw)
+        assert orjson.dumps(found[0]) == orjson.dumps(closely.fields)
+        length = sum(len(text) for place, text in texts(found[0]) if place != ("promise",))
+        assert min(found[2], closely.length) >= length
+        assert {char for _, text in texts(found[0]) for char in text if not char.isascii()} == set(found[1])
+    return found is not None
 
 
 @pytest.mark.parametrize("size", [1, 20])

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ def test_lines_do_not_depend_on_how_they_arrive(texts: list[str], cuts: list[int
     pieces = whole.split(b"\n")
     if not pieces[-1]:
         pieces.pop()
-    expected = [Line(number, None if len(piece) > 8 else piece.strip()) for number, piece in enumerate(pieces, 1)]
+    expected = [
+        Line(number, None if len(piece) > 8 else piece.strip(), len(piece)) for number, piece in enumerate(pieces, 1)
+    ]
     edges = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     splitter = Splitter(8)
     found = [line for a, b in itertools.pairwise(edges) for line in splitter.feed(whole[a:b])]
@@ -146,11 +148,12 @@ async def test_a_line_without_an_end_lets_others_go_on(monkeypatch: pytest.Monke
 def count_cut(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """The lines that splitters cut from here on."""
     cut: list[Line] = []
-    plain = Splitter._line
+    plain = Splitter.feed
 
-    def counted(splitter: Splitter) -> Line:
-        cut.append(plain(splitter))
-        return cut[-1]
+    def counted(splitter: Splitter, chunk: bytes) -> Iterator[Line]:
+        for line in plain(splitter, chunk):
+            cut.append(line)
+            yield line
 
-    monkeypatch.setattr(Splitter, "_line", counted)
+    monkeypatch.setattr(Splitter, "feed", counted)
     return cut

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.codecs.customs_xml import CustomsXml
-from gateway.core.declaration import Declaration, canonical
+from gateway.core.declaration import Declaration, canonical, texts
 from gateway.core.faults import Refused
 from gateway.core.messages import Part
+from gateway.ports import Reading
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.examining import Examiner
 from gateway.runtime.submission import Client, Submission
@@ -19,7 +20,7 @@ from renderers.bindings import IssueData, Source
 from renderers.compose import MAX_SHEETS, compose
 from renderers.forms import forms
 from renderers.layout import MAX_PAGES, RenderRefused
-from renderers.printable import ISSUE, MOST_SHEETS, PrintableChecks, sheets_at_most
+from renderers.printable import ISSUE, MOST_SHEETS, PrintableChecks, _is_short, sheets_at_most
 from renderers.render import Renderer
 from simulators.customs.answers import offices
 from simulators.erp.enterprises import ENTERPRISES
@@ -75,6 +76,20 @@ def test_the_count_of_texts_is_never_below_the_sheets_it_takes(kind: str, shape:
     for more in ({}, {"producer": "P\n" * 300}, {"origin_name": "W" * 80, "invoice_no": "W" * 50, "unit": "W" * 20}):
         content = goods_of(kind, lines, told, **more)
         assert sheets(kind, content) <= sheets_at_most(canonical(content))
+
+
+def test_what_is_plainly_short_needs_no_count() -> None:
+    """The longest that the wide bound lets pass: few lines of long texts, many of short ones, and of breaks alone."""
+    shapes = [(lines, told) for told in ("A\n" * 500, "程" * 500, "W") for lines in range(1, 260)]
+    short = 0
+    for lines, told in shapes:
+        fields = canonical(goods_of("C", 1, told, producer=told))
+        fields = {**fields, "goods": fields["goods"] * lines, "invoices": fields["invoices"] * lines}
+        length = sum(len(text) for _, text in texts(fields))
+        if _is_short(Reading(fields, None, NOTHING, "", length)):
+            short += 1
+            assert sheets_at_most(fields) <= MOST_SHEETS
+    assert 50 < short < len(shapes) - 50
 
 
 @pytest.mark.parametrize("kind", ["C", "RC"])

@@ -78,17 +78,17 @@ def test_good_documents_cost_nothing() -> None:
     for number in range(10_000):
         machine.examine("a", number * QUICK, QUICK / 2)
     assert machine.allowance.left("a", 10.0)
-    assert machine.asked == 0, "the processor's clock is dear"
+    assert machine.asked < 10_000 / 2, "the processor's clock is dear"
 
 
 def test_slow_ones_are_used_up_and_grow_again_for_their_client_alone() -> None:
     machine = Machine()
     left = machine.allowance.left
-    for _ in range(2):
+    for seconds in (MOST, 10 * MOST):
         assert left("a", 10.0)
-        machine.examine("a", 10.0, MOST)
+        machine.examine("a", 10.0, seconds)
     assert (left("a", 10.0), left("b", 10.0)) == (False, True)
-    used = DEAREST + MOST
+    used = 2 * DEAREST
     assert not left("a", 10.0 + (used - MOST) / GROWS - 0.01)
     assert left("a", 10.0 + (used - MOST) / GROWS + 0.01)
     assert left("a", 10.0 + 3 * MOST / GROWS)
@@ -100,6 +100,16 @@ def test_a_client_does_not_answer_for_what_else_the_machine_does() -> None:
     for number in range(1000):
         machine.examine("a", 10.0 + number * 0.001, QUICK / 2, waits=1.0)
         assert machine.allowance.left("a", 10.0 + number * 0.001)
+
+
+def test_what_the_loop_did_before_is_not_the_slow_documents() -> None:
+    machine = Machine()
+    for _ in range(1000):
+        machine.examine("a", 10.0, QUICK / 3)
+        machine.wall += QUICK
+        machine.processor += QUICK  # answers are written, batches made ready
+        machine.examine("b", 10.0, QUICK / 3, waits=1.0)
+    assert not machine.allowance._used
 
 
 def test_what_broke_is_counted_too() -> None:

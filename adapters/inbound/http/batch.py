@@ -69,7 +69,8 @@ class Batches:
                         if batch.full or size > MAX_BYTES:
                             return line.number
                         batch.add(line)
-                        await pauses.between()
+                        if pauses.due:
+                            await pauses.between()
                     if size > MAX_BYTES:
                         return splitter.number
                     if not message.get("more_body"):
