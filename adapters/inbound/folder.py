@@ -29,12 +29,12 @@ from adapters.inbound.folder_files import (
 )
 from adapters.inbound.lines import MAX_BYTES as MAX_BATCH_BYTES
 from adapters.inbound.lines import (
-    MAX_LINES,
     DoorLike,
     LineBatch,
     Sender,
     Splitter,
     Trouble,
+    lines_in,
     not_read_line,
     verdict_line,
 )
@@ -306,7 +306,7 @@ class HotFolders:
             return
         if self._waits(client):
             return
-        declarations = min(content.count(b"\n") + 1, MAX_LINES) if batch else 1
+        declarations = lines_in(content) if batch else 1
         self._quotas.count(client, len(content), declarations)
         try:
             await (self._batch if batch else self._one)(client, folder, file, content)

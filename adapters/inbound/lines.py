@@ -113,6 +113,11 @@ class Splitter:
         return line
 
 
+def lines_in(content: bytes) -> int:
+    """How many declarations a whole batch counts as: its lines, as far as they are read."""
+    return min(content.count(b"\n") + (not content.endswith(b"\n")), MAX_LINES)
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """Whose batch it is, and how it came."""

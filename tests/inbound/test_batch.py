@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.inbound import lines
 from adapters.inbound.http.problem import Scope
-from adapters.inbound.lines import MAX_BLANK, MAX_LINES, Line, Splitter
+from adapters.inbound.lines import MAX_BLANK, MAX_LINES, Line, Splitter, lines_in
 from gateway.runtime import pauses
 from tests.inbound import parts
 from tests.inbound.folder_parts import Folder
@@ -143,6 +143,11 @@ async def test_a_line_without_an_end_lets_others_go_on(monkeypatch: pytest.Monke
     await application(FakeDoor())(scope, receive, send)
     await beside
     assert turns >= 99
+
+
+@pytest.mark.parametrize(("content", "lines"), [("a", 1), ("a\n", 1), ("a\nb", 2), ("a\nb\n", 2), ("\n" * 9999, 2000)])
+def test_a_line_end_at_the_end_is_no_further_declaration(content: str, lines: int) -> None:
+    assert lines_in(content.encode()) == lines
 
 
 def count_cut(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
