@@ -15,6 +15,9 @@ BROKEN = {
     "Imports run one way  ": ("schemas/x.py", "import gateway.core"),
     "Imports run one way   ": ("renderers/x.py", "import simulators.erp"),
     "Adapters don't know each other": ("adapters/store/x.py", "import adapters.bus"),
+    "Only the codecs' front modules know of a fast way": ("adapters/codecs/x.py", "import adapters.codecs.fast"),
+    "Only the codecs' front modules know of a fast way ": ("simulators/x.py", "import adapters.codecs.fast"),
+    "The fast ways have one door": ("adapters/codecs/customs_xml.py", "import adapters.codecs.fast.xml_read"),
     "Renderers and adapters know each other through the codecs only": (
         "renderers/x.py",
         "import adapters.bus",
@@ -41,6 +44,7 @@ PACKAGES = (
     "adapters",
     "adapters/bus",
     "adapters/codecs",
+    "adapters/codecs/fast",
     "adapters/feeds",
     "adapters/inbound",
     "adapters/printers",
@@ -67,6 +71,10 @@ def sample(tmp_path: Path) -> Path:
         (tmp_path / package / "__init__.py").write_text("")
     for module in ("ports", "storage", "reading", "operations", "app", "cli"):
         (tmp_path / f"gateway/{module}.py").write_text("")
+    (tmp_path / "adapters/codecs/fast/xml_read.py").write_text("")
+    (tmp_path / "adapters/codecs/fast/__init__.py").write_text("import adapters.codecs.fast.xml_read")
+    for module in ("customs_xml", "enterprise_json", "gateway_xml"):
+        (tmp_path / f"adapters/codecs/{module}.py").write_text("import adapters.codecs.fast")
     (tmp_path / "gateway/cli.py").write_text("import gateway.app, simulators.erp, adapters.bus, gateway.core")
     (tmp_path / "adapters/store/codec.py").write_text("import adapters.codecs, gateway.ports")
     (tmp_path / "renderers/worker.py").write_text("import adapters.codecs, gateway.ports")
