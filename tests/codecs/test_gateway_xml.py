@@ -103,6 +103,12 @@ def test_there_and_back(message: Encodable) -> None:
         assert CODEC.decode(topics[type(message)], body) == message  # type: ignore[index]
 
 
+@pytest.mark.parametrize("text", ["<A & B>", "A]]>B", "宁波", "x\u0000y", "\r\n", "%s", " 1 ", "a-b"])
+def test_any_text_is_written_the_same_both_ways(text: str) -> None:
+    message = GOOD.model_copy(update={"reference": text, "client": text})
+    assert CODEC.encode(message) == CODEC.encode_closely(message)
+
+
 def test_the_schema_knows_every_message_and_field() -> None:
     schema = catalog()["messages"]
     kinds = {kind for kind in get_args(Encodable) if kind is not CustomsDeclaration}

@@ -59,6 +59,12 @@ def test_both_ways_come_to_the_same_fields(content: Declaration) -> None:
 
 @pytest.mark.parametrize("space", ["", " ", "\n", "\t", "\r\n "])
 def test_a_doubled_name_is_never_plain(space: str) -> None:
+    good = JSON.write(declaration(Random(1), "C", next(iter(many(1))), 0, size=1))
+    assert fast.read_json(good, orjson.loads(good), None, lambda _: ("", None)) is not None
+    doubled = good.replace(b"{", b'{"promise"%b: "1",' % space.encode(), 1)
+    assert fast.read_json(doubled, orjson.loads(doubled), None, lambda _: ("", None)) is None
+    with pytest.raises(Refused):
+        JSON.read(doubled)
     for text in ('"x"', '"a: \\": b"', '"\\":\\":"'):
         raw = f'{{"promise"{space}: {text}, "promise"{space}:"1"}}'.encode()
         with pytest.raises(Refused) as refused:
