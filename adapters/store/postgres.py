@@ -16,7 +16,7 @@ from adapters.store import sql
 from gateway.core.admission import Known, Prior
 from gateway.core.messages import Reminder
 from gateway.core.numbers import Series
-from gateway.core.state import Certificate
+from gateway.core.state import Certificate, NewerState
 from gateway.ports import Blob, Message, Unavailable
 from gateway.storage import Admitted, Collision, Fresh, Loaded, Parked, Repetition, Taken, Timer, TurnWork
 
@@ -139,7 +139,7 @@ class PostgresStore:
     async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
         """Timers whose time has come, oldest first."""
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.DUE, now, limit)
+            rows = await connection.fetch(sql.DUE, now, limit, [about.value for about in Reminder])
         return [Timer(row["certificate_id"], Reminder(row["about"]), row["revision"], row["due"]) for row in rows]
 
     async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
@@ -282,7 +282,9 @@ def _states(rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, Certificate], fr
         if row["state"] is None:
             continue
         try:
-            states[row["about"]] = Certificate.model_validate_json(row["state"])
+            states[row["about"]] = Certificate.read(row["state"])
+        except NewerState:
+            raise Unavailable("a newer version of the gateway has to handle a certificate that it wrote") from None
         except ValidationError:
             unreadable.add(row["about"])
     return states, frozenset(unreadable)

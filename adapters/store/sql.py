@@ -106,7 +106,10 @@ SELECT message_id, certificate_id, topic, key, headers::text, body, reason, at F
 WHERE $1::uuid IS NULL OR certificate_id = $1 ORDER BY id
 """
 
-DUE = "SELECT certificate_id, about, revision, due FROM origin.timer WHERE due <= $1 ORDER BY due LIMIT $2"
+# A due date that only a newer version knows is left to it.
+DUE = """
+SELECT certificate_id, about, revision, due FROM origin.timer WHERE due <= $1 AND about = ANY($3) ORDER BY due LIMIT $2
+"""
 
 Columns = tuple[Sequence[Any], ...]
 

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 from adapters.postgres.errors import unavailable
-from gateway.core.messages import Part, Reminder
+from gateway.core.messages import Part
 from gateway.reading import (
     CertificateFilter,
     CertificatePage,
@@ -21,6 +21,8 @@ from gateway.reading import (
     ReceiptEntry,
     TimelineEntry,
 )
+
+_PARTS: Final = frozenset(Part)
 
 BY_ID: Final = """
 SELECT id, number, certificate_type, status, revision, sequence, overdue, reference, invoice_no, destination,
@@ -188,7 +190,7 @@ def _certificate(row: asyncpg.Record) -> CertificateView:
         status=row["status"],
         revision=row["revision"],
         sequence=row["sequence"],
-        overdue=[Reminder(about) for about in row["overdue"].split()],
+        overdue=row["overdue"].split(),
         reference=row["reference"],
         invoice=row["invoice_no"],
         destination=row["destination"],
@@ -211,4 +213,5 @@ def _papers(text: str | None) -> Mapping[Part, PaperView]:
             trouble=paper.get("trouble") or None,
         )
         for part, paper in papers.items()
+        if part in _PARTS  # a newer version may know another
     }

@@ -5,8 +5,10 @@ key (time of the reply, running number, verdict) is above the last verdict's; pr
 verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -37,11 +39,25 @@ PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.
 REVISABLE = frozenset({"draft", "returned"})
 """Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
 
+_REMINDERS = frozenset(Reminder)
 LOST_RACE = "correction_overtaken"
 """A correction was accepted, but a verdict of customs came first and left nothing to correct."""
 
-CORRECTABLE = ("certificate_type", "exporter", "reference", "prints_itself", "media_type", "raw_sha256")
-"""What a correction may change; number, applicant and client stay."""
+CORRECTABLE: Mapping[str, str] = MappingProxyType(
+    {
+        "certificate_type": "type",
+        "exporter": "exporter",
+        "reference": "reference",
+        "prints_itself": "prints_itself",
+        "media_type": "media_type",
+        "raw_sha256": "raw",
+    }
+)
+"""What a correction may change, and what its event calls it; number, applicant and client stay."""
+OPENING: Mapping[str, str] = MappingProxyType(
+    {**CORRECTABLE, "id": "certificate", "number": "number", "applicant": "applicant", "client": "client"}
+)
+"""What the first event of a life tells."""
 
 
 def verdict_key(receipt: BusinessReceipt | TechnicalReceipt) -> str:
@@ -83,13 +99,10 @@ def decide(state: Certificate | None, message: Incoming, now: datetime) -> Decis
             return _overdue(state, message)
 
 
-def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted | None = None) -> Certificate:
-    """The state after `event`. `opening` is the declaration behind the event, where there is one: it opens the
-    certificate's life, and a correction may change whose seal is used and what the ERP calls it."""
+def evolve(state: Certificate | None, event: Event) -> Certificate:
+    """The state after `event`, from the event alone: all events in order rebuild it."""
     if state is None:
-        if opening is None:
-            raise ValueError("a life opens with an accepted declaration")
-        state = _opened(opening)
+        state = _opened(event)
     changes: dict[str, Any] = {"sequence": state.sequence + 1}
     match event.kind:
         case EventKind.DRAFTED | EventKind.DECLARED:
@@ -100,8 +113,7 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
                 "resends": 0,
                 "papers": printing.anew(state.papers),
             }
-            if opening is not None:
-                changes |= {name: getattr(opening, name) for name in CORRECTABLE}
+            changes |= {name: event.data[told] for name, told in CORRECTABLE.items()}
         case EventKind.SENT | EventKind.RECEIVED | EventKind.IN_REVIEW:
             changes |= {"review": Review(event.kind)}
         case EventKind.APPROVED:
@@ -121,39 +133,31 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
         case _:
             changes |= {"papers": printing.evolve(state.papers, event)}
     after = state.model_copy(update=changes)
-    if after.overdue and (left := tuple(about for about in after.overdue if _waits(after, about))) != after.overdue:
+    if after.overdue and (left := tuple(about for about in after.overdue if _still(after, about))) != after.overdue:
         return after.model_copy(update={"overdue": left})
     return after
 
 
-def _with(overdue: tuple[Reminder, ...], about: Reminder) -> tuple[Reminder, ...]:
-    """One more, in the order of the life."""
-    return tuple(each for each in Reminder if each in overdue or each is about)
+def _with(overdue: tuple[str, ...], about: Reminder) -> tuple[str, ...]:
+    """One more, in the order of the life; those of a newer version last."""
+    ours = tuple(each for each in Reminder if each in overdue or each is about)
+    return (*ours, *(each for each in overdue if each not in ours))
 
 
 def apply(state: Certificate | None, message: Incoming, now: datetime) -> tuple[Certificate | None, Decision]:
     """Decide and evolve in one step."""
     decision = decide(state, message, now)
-    opening = message if isinstance(message, DeclarationAccepted) else None
     for event in decision.events:
-        state = evolve(state, event, opening)
+        state = evolve(state, event)
     return state, decision
 
 
-def _opened(message: DeclarationAccepted) -> Certificate:
-    return Certificate(
-        id=message.certificate_id,
-        number=message.number,
-        certificate_type=message.certificate_type,
-        exporter=message.exporter,
-        applicant=message.applicant,
-        client=message.client,
-        reference=message.reference,
-        revision=message.revision,
-        prints_itself=message.prints_itself,
-        media_type=message.media_type,
-        raw_sha256=message.raw_sha256,
-    )
+def _opened(event: Event) -> Certificate:
+    """Raises ValueError for an event that opens no life, or is older than the events that tell all."""
+    if not event.data.keys() >= set(OPENING.values()):
+        raise ValueError("a life opens with an accepted declaration")
+    told = {name: event.data[key] for name, key in OPENING.items()}
+    return Certificate.model_validate(told)
 
 
 def _noted(what: str, **data: Json) -> Decision:
@@ -169,7 +173,7 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
         due = tuple(Remind(about, message.revision, state.resends) for about in Reminder if _waits(state, about))
         return Decision(events=_noted(LOST_RACE, **noted).events, remind=due)
     kind = EventKind.DECLARED if message.applies else EventKind.DRAFTED
-    event = Event(kind, {"revision": message.revision, "content": message.content_sha256, "raw": message.raw_sha256})
+    event = Event(kind, {**noted, **_told(message)})
     if not message.applies:
         return Decision(events=(event,))
     outbound = _outbound(
@@ -177,6 +181,30 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
     )
     remind = (Remind(Reminder.CUSTOMS_RECEIPT, message.revision), Remind(Reminder.CUSTOMS_VERDICT, message.revision))
     return Decision(events=(event,), send=(outbound,), remind=remind)
+
+
+def fold(events: Iterable[Event]) -> Certificate | None:
+    """The state that these events, in order and from the first on, leave behind."""
+    state = None
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def _told(message: DeclarationAccepted) -> dict[str, Json]:
+    """All that the certificate's state takes from its declaration."""
+    return {
+        "certificate": str(message.certificate_id),
+        "number": message.number,
+        "type": message.certificate_type,
+        "exporter": message.exporter,
+        "applicant": message.applicant,
+        "client": message.client,
+        "reference": message.reference,
+        "prints_itself": message.prints_itself,
+        "media_type": message.media_type,
+        "raw": message.raw_sha256,
+    }
 
 
 def _outbound(certificate_id: UUID, number: str, revision: int, media_type: str, raw_sha256: str) -> CustomsDeclaration:
@@ -321,6 +349,10 @@ def _layout(state: Certificate, message: LayoutArrived, now: datetime) -> Decisi
     papers = printing.evolve(state.papers, event)
     ready = printing.ready(state.id, state.number, state.exporter, state.revision, papers, now)
     return Decision(events=(event, *ready.events), send=ready.send, remind=ready.remind)
+
+
+def _still(state: Certificate, about: str) -> bool:
+    return about not in _REMINDERS or _waits(state, Reminder(about))
 
 
 def _waits(state: Certificate, about: Reminder) -> bool:

@@ -14,7 +14,7 @@ import orjson
 from adapters.bus.kafka_claims import CLAIM
 from gateway.core.admission import Verdict
 from gateway.core.audit import GENESIS, event_hash
-from gateway.core.certificate import LOST_RACE, apply
+from gateway.core.certificate import LOST_RACE, apply, fold
 from gateway.core.decision import Event, EventKind
 from gateway.core.envelope import timestamp
 from gateway.core.messages import Part, Reminder
@@ -329,6 +329,17 @@ def chain_holds(scene: Scene) -> Iterator[str]:
             yield f"event {stored.sequence} of {stored.certificate_id} breaks the chain"
 
 
+def events_rebuild(scene: Scene) -> Iterator[str]:
+    """I14: the events of a life alone make its state again."""
+    lives: dict[UUID, list[Event]] = defaultdict(list)
+    for key, stored in sorted(scene.house.database.tables.events.items()):
+        lives[key[0]].append(stored.event)
+    for certificate_id, state in scene.states.items():
+        scene.checked["I14 fold"] += 1
+        if fold(lives[certificate_id]) != state:
+            yield f"the events of {certificate_id} do not make its state"
+
+
 CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "I1": nothing_lost,
     "I1 due dates": due_dates_kept,
@@ -344,4 +355,5 @@ CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "I10": authorised_file,
     "I13": at_rest,
     "I14": chain_holds,
+    "I14 fold": events_rebuild,
 }

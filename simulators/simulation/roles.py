@@ -44,8 +44,8 @@ TICK = 1.0
 """Seconds between two looks at the due dates when none has come."""
 SMALL = 3
 """Records in one poll of a turn: a backlog of so many already makes it begin a batch before the last one is done."""
-MOST_BODY = 790
-"""Bytes that travel on the broker: here declarations are too large for it, jobs and events are not."""
+MOST_BODY = 1150
+"""Bytes that travel on the broker: here declarations for customs are too large for it, all else is not."""
 LOOK = 20.0
 """Seconds between two looks for clients that come to the bus; here nobody does."""
 INTAKES = ("intake-1", "intake-2")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from gateway.core.certificate import apply
+from gateway.core.certificate import apply, fold
 from gateway.core.decision import Event
 from gateway.core.messages import (
     AttachmentReceipt,
@@ -234,6 +234,7 @@ class Life:
             self.last = decision.events
             self.events += decision.events
             self.sent += decision.send
+            assert fold(self.events) == self.state, "the events alone rebuild the state"
             self.reminders += tuple((remind.about, remind.revision) for remind in decision.remind)
         return self
 
