@@ -57,14 +57,14 @@ ORDER BY id DESC LIMIT $10
 
 TIMELINE: Final = """
 SELECT e.sequence, e.id, e.kind, e.at, e.data::text AS data
-FROM origin.certificate c JOIN origin.event e ON e.certificate_id = c.id
+FROM origin.certificate c JOIN origin.event e ON e.subject_id = c.id
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2
 ORDER BY e.sequence
 """
 
 RECEIPTS: Final = """
 SELECT r.message_id, r.kind, r.at, encode(r.raw_sha256, 'hex') AS raw_sha256, r.fields::text AS fields
-FROM origin.certificate c JOIN origin.receipt r ON r.certificate_id = c.id
+FROM origin.certificate c JOIN origin.receipt r ON r.subject_id = c.id
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2
 ORDER BY r.at, r.message_id
 """
@@ -72,7 +72,7 @@ ORDER BY r.at, r.message_id
 # A layout is all it takes to paint an original, so its bytes stay here.
 RECEIPT_BYTES: Final = """
 SELECT b.content
-FROM origin.certificate c JOIN origin.receipt r ON r.certificate_id = c.id JOIN origin.blob b ON b.sha256 = r.raw_sha256
+FROM origin.certificate c JOIN origin.receipt r ON r.subject_id = c.id JOIN origin.blob b ON b.sha256 = r.raw_sha256
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2 AND r.message_id = $3 AND r.kind <> 'LayoutArrived'
 """
 

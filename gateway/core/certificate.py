@@ -5,15 +5,16 @@ key (time of the reply, running number, verdict) is above the last verdict's; pr
 verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, get_args
 from uuid import UUID, uuid5
 
 from gateway.core import printing
 from gateway.core.decision import Decision, Event, EventKind, Json, Remind
+from gateway.core.declared import CORRECTABLE, opened, opening_data
+from gateway.core.life import About, Life
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -35,6 +36,8 @@ from gateway.core.messages import (
 )
 from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
 
+KIND: Final = "certificate"
+FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
 REVISABLE = frozenset({"draft", "returned"})
 """Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
@@ -42,22 +45,6 @@ REVISABLE = frozenset({"draft", "returned"})
 _REMINDERS = frozenset(Reminder)
 LOST_RACE = "correction_overtaken"
 """A correction was accepted, but a verdict of customs came first and left nothing to correct."""
-
-CORRECTABLE: Mapping[str, str] = MappingProxyType(
-    {
-        "certificate_type": "type",
-        "exporter": "exporter",
-        "reference": "reference",
-        "prints_itself": "prints_itself",
-        "media_type": "media_type",
-        "raw_sha256": "raw",
-    }
-)
-"""What a correction may change, and what its event calls it; number, applicant and client stay."""
-OPENING: Mapping[str, str] = MappingProxyType(
-    {**CORRECTABLE, "id": "certificate", "number": "number", "applicant": "applicant", "client": "client"}
-)
-"""What the first event of a life tells."""
 
 
 def verdict_key(receipt: BusinessReceipt | TechnicalReceipt) -> str:
@@ -102,7 +89,7 @@ def decide(state: Certificate | None, message: Incoming, now: datetime) -> Decis
 def evolve(state: Certificate | None, event: Event) -> Certificate:
     """The state after `event`, from the event alone: all events in order rebuild it."""
     if state is None:
-        state = _opened(event)
+        state = opened(event)
     changes: dict[str, Any] = {"sequence": state.sequence + 1}
     match event.kind:
         case EventKind.DRAFTED | EventKind.DECLARED:
@@ -144,22 +131,6 @@ def _with(overdue: tuple[str, ...], about: Reminder) -> tuple[str, ...]:
     return (*ours, *(each for each in overdue if each not in ours))
 
 
-def apply(state: Certificate | None, message: Incoming, now: datetime) -> tuple[Certificate | None, Decision]:
-    """Decide and evolve in one step."""
-    decision = decide(state, message, now)
-    for event in decision.events:
-        state = evolve(state, event)
-    return state, decision
-
-
-def _opened(event: Event) -> Certificate:
-    """Raises ValueError for an event that opens no life, or is older than the events that tell all."""
-    if not event.data.keys() >= set(OPENING.values()):
-        raise ValueError("a life opens with an accepted declaration")
-    told = {name: event.data[key] for name, key in OPENING.items()}
-    return Certificate.model_validate(told)
-
-
 def _noted(what: str, **data: Json) -> Decision:
     return Decision(events=(Event(EventKind.NOTED, {"what": what, **data}),))
 
@@ -173,7 +144,7 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
         due = tuple(Remind(about, message.revision, state.resends) for about in Reminder if _waits(state, about))
         return Decision(events=_noted(LOST_RACE, **noted).events, remind=due)
     kind = EventKind.DECLARED if message.applies else EventKind.DRAFTED
-    event = Event(kind, {**noted, **_told(message)})
+    event = Event(kind, {**noted, **opening_data(message)})
     if not message.applies:
         return Decision(events=(event,))
     outbound = _outbound(
@@ -181,30 +152,6 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
     )
     remind = (Remind(Reminder.CUSTOMS_RECEIPT, message.revision), Remind(Reminder.CUSTOMS_VERDICT, message.revision))
     return Decision(events=(event,), send=(outbound,), remind=remind)
-
-
-def fold(events: Iterable[Event]) -> Certificate | None:
-    """The state that these events, in order and from the first on, leave behind."""
-    state = None
-    for event in events:
-        state = evolve(state, event)
-    return state
-
-
-def _told(message: DeclarationAccepted) -> dict[str, Json]:
-    """All that the certificate's state takes from its declaration."""
-    return {
-        "certificate": str(message.certificate_id),
-        "number": message.number,
-        "type": message.certificate_type,
-        "exporter": message.exporter,
-        "applicant": message.applicant,
-        "client": message.client,
-        "reference": message.reference,
-        "prints_itself": message.prints_itself,
-        "media_type": message.media_type,
-        "raw": message.raw_sha256,
-    }
 
 
 def _outbound(certificate_id: UUID, number: str, revision: int, media_type: str, raw_sha256: str) -> CustomsDeclaration:
@@ -372,14 +319,47 @@ def _waits(state: Certificate, about: Reminder) -> bool:
 
 
 def _overdue(state: Certificate, message: TimerDue) -> Decision:
-    if message.revision != state.revision or not _waits(state, message.about):
+    about = Reminder(message.about)
+    if message.revision != state.revision or not _waits(state, about):
         return Decision()
-    alarm = Event(EventKind.OVERDUE, {"about": message.about.value, "resends": state.resends})
-    silent = message.about is Reminder.CUSTOMS_RECEIPT and state.declared and state.raw_sha256
+    alarm = Event(EventKind.OVERDUE, {"about": about.value, "resends": state.resends})
+    silent = about is Reminder.CUSTOMS_RECEIPT and state.declared and state.raw_sha256
     if not silent or state.resends >= message.resends:
         return Decision(events=(alarm,))
     again = _outbound(state.id, state.number, state.declared, state.media_type, state.raw_sha256)
     count = state.resends + 1
-    resent = Event(EventKind.RESENT, {"about": message.about.value, "resend": count, "of": message.resends})
-    remind = Remind(message.about, state.revision, count)
+    resent = Event(EventKind.RESENT, {"about": about.value, "resend": count, "of": message.resends})
+    remind = Remind(about, state.revision, count)
     return Decision(events=(alarm, resent), send=(again,), remind=(remind,))
+
+
+def _about(message: Incoming) -> About:
+    """Customs knows certificates by their numbers only."""
+    if isinstance(message, FROM_CUSTOMS):
+        return About(KIND, key=message.number)
+    return About(KIND, message.subject_id if isinstance(message, TimerDue) else message.certificate_id)
+
+
+def _shown(state: Certificate) -> Mapping[str, Json]:
+    return {
+        "number": state.number,
+        "type": state.certificate_type,
+        "reference": state.reference,
+        "exporter": state.exporter,
+        "applicant": state.applicant,
+        "client": state.client,
+    }
+
+
+LIFE: Final = Life(
+    kind=KIND,
+    messages=frozenset(get_args(Incoming)) - {TimerDue},
+    events=EventKind,
+    reminders=frozenset(reminder.value for reminder in Reminder),
+    about=_about,
+    opens=lambda message: None,  # the intake writes it, under its number
+    read=Certificate.read,
+    decide=decide,
+    evolve=evolve,
+    told=_shown,
+)

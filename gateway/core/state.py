@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
+from gateway.core.life import NewerState
 from gateway.core.messages import Part
 
 
@@ -83,10 +84,6 @@ def print_room(papers: Mapping[Part, Paper]) -> str:
 def beyond_recall(papers: Iterable[Paper]) -> bool:
     """True once a print was authorised: customs can no longer take the approval back by itself."""
     return any(paper.print is not PrintState.NONE for paper in papers)
-
-
-class NewerState(Exception):
-    """A newer version wrote a state that this one can't carry on."""
 
 
 VERSION: Final = 1

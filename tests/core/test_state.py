@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.core.certificate import apply
+from gateway.core.certificate import LIFE
+from gateway.core.life import NewerState
 from gateway.core.messages import Reminder
-from gateway.core.state import VERSION, Certificate, NewerState
+from gateway.core.state import VERSION, Certificate
 from tests.core.life import NOW, approved, declared, due, given, ready
 
 
@@ -19,7 +20,7 @@ def stored(**more: Any) -> dict[str, Any]:
 
 def carried_on(state: dict[str, Any]) -> dict[str, Any]:
     """Read, approved by customs, and written again."""
-    after, decision = apply(Certificate.read(json.dumps(state)), approved(), NOW)
+    after, decision = LIFE.apply(Certificate.read(json.dumps(state)), approved(), NOW)
     assert after is not None
     assert [event.kind for event in decision.events] == ["approved"]
     found: dict[str, Any] = json.loads(after.model_dump_json())
@@ -46,7 +47,7 @@ def test_a_reminder_and_a_paper_that_only_a_newer_version_knows_are_kept() -> No
 def test_one_more_overdue_stands_in_the_order_of_the_life() -> None:
     life = given(declared())
     state = life.certificate.model_copy(update={"overdue": ("form_stock", Reminder.CUSTOMS_VERDICT)})
-    after, _ = apply(state, due(Reminder.CUSTOMS_RECEIPT), NOW)
+    after, _ = LIFE.apply(state, due(Reminder.CUSTOMS_RECEIPT), NOW)
     assert after is not None
     assert after.overdue == ("customs_receipt", "customs_verdict", "form_stock")
 
