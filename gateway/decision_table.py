@@ -9,6 +9,7 @@ from uuid import UUID
 
 from gateway.core.certificate import LIFE
 from gateway.core.decision import Event, EventKind
+from gateway.core.life import TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -19,7 +20,6 @@ from gateway.core.messages import (
     Incoming,
     LayoutArrived,
     LetterMended,
-    Outgoing,
     Part,
     PrintJob,
     PrintOutcome,
@@ -31,10 +31,10 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
     UnreadableArrived,
 )
 from gateway.core.state import Certificate
+from gateway.core.value import Value
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ID = UUID("00000000-0000-7000-8000-000000000001")
@@ -81,7 +81,7 @@ class Outcome:
     """One cell of the table."""
 
     events: tuple[Event, ...]
-    sent: tuple[Outgoing, ...]
+    sent: tuple[Value, ...]
     status: str
 
 
@@ -267,7 +267,7 @@ def cells() -> Iterator[tuple[str, Kind, Outcome]]:
             yield status, kind, Outcome(decision.events, decision.send, after.status if after else "")
 
 
-SENT: Mapping[type[Outgoing], str] = MappingProxyType(
+SENT: Mapping[type[Value], str] = MappingProxyType(
     {
         CustomsDeclaration: "the declaration to customs",
         RenderJob: "a render job",
@@ -313,5 +313,5 @@ def words(outcome: Outcome) -> str:
 def sends(outcome: Outcome) -> str:
     """What goes out, in words."""
     return ", ".join(
-        f"{SENT[type(one)]}{'' if isinstance(one, CustomsDeclaration) else f' ({one.part})'}" for one in outcome.sent
+        f"{SENT[type(one)]}{f' ({one.part})' if isinstance(one, RenderJob | PrintJob) else ''}" for one in outcome.sent
     )

@@ -240,7 +240,7 @@ class Desk:
                 why = str(item.poison or item.unreadable)
                 raise Refusal("DLT-BODY", f"The mended bytes can't be read either: {why}.", "Mend them, and try again.")
         numbers = {item.subject(LIVES).key for item in read}
-        if (named := self._inlet.about(letter.record(letter.body))) and numbers != {named}:
+        if (named := self._inlet.about(letter.record(letter.body)).key) and numbers != {named}:
             raise Refusal(
                 "DLT-OTHER",
                 "The mended bytes are about another certificate than the dead letter.",

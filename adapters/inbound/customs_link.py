@@ -36,8 +36,8 @@ from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import Opener, broken
 from gateway.runtime.inputs import record_id
 from gateway.runtime.observer import Observer
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.patience import Away, Patience
-from gateway.runtime.turn import OUTBOUND
 
 GROUP: Final = "customs-link"
 INBOX: Final = "customs-inbox"

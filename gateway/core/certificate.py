@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from gateway.core import printing
 from gateway.core.decision import Decision, Event, EventKind, Json, Remind
 from gateway.core.declared import CORRECTABLE, opened, opening_data
-from gateway.core.life import About, Life
+from gateway.core.life import About, Life, Receipt, TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -31,7 +31,6 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
     UnreadableArrived,
 )
 from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
@@ -362,4 +361,12 @@ LIFE: Final = Life(
     decide=decide,
     evolve=evolve,
     told=_shown,
+    kept=lambda message: Receipt(message.number, message.raw_sha256) if isinstance(message, FROM_CUSTOMS) else None,
+    unreadable=lambda certificate, letter: UnreadableArrived(
+        message_id=uuid5(letter.id, "told"),
+        certificate_id=certificate,
+        letter=letter.id,
+        code=letter.code,
+        detail=letter.detail,
+    ),
 )

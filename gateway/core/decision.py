@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from gateway.core.messages import Outgoing
+from gateway.core.value import Value
 
 Json: TypeAlias = str | int | bool | None
 
@@ -81,5 +81,5 @@ class Decision:
     """The answer of `decide` to one message."""
 
     events: tuple[Event, ...] = ()
-    send: tuple[Outgoing, ...] = ()
+    send: tuple[Value, ...] = ()
     remind: tuple[Remind, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from gateway.core.decision import Decision, Event, Json
-from gateway.core.messages import TimerDue
+from gateway.core.value import Value
 
 RESERVED: Final = frozenset({"at", "data", "id", "kind", "message", "previous", "sequence", "hash"})
 """Members of a hashed event: no kind may be called so, for an event names its subject by its kind."""
@@ -20,6 +20,20 @@ RESERVED: Final = frozenset({"at", "data", "id", "kind", "message", "previous", 
 
 class NewerState(Exception):
     """A newer version wrote a state that this one can't carry on."""
+
+
+class TimerDue(Value):
+    """A due date passed."""
+
+    message_id: UUID
+    kind: str
+    """Of subject, e.g. certificate."""
+    subject_id: UUID
+    about: str
+    """A reminder of its life."""
+    revision: int
+    resends: int = 0
+    """How often the rule in force lets its life send the same again, all in all."""
 
 
 class About(NamedTuple):
@@ -38,6 +52,22 @@ class Opening(NamedTuple):
     key: str
     owner: str
     """Credit code of the enterprise whose it is."""
+
+
+class Receipt(NamedTuple):
+    """What somebody else sent, by reference to its stored bytes."""
+
+    key: str
+    """The business key that it names."""
+    raw_sha256: str
+
+
+class Letter(NamedTuple):
+    """A record that nobody can read: where it is kept, and why."""
+
+    id: UUID
+    code: str
+    detail: str
 
 
 class State(Protocol):
@@ -96,6 +126,10 @@ class Life(Generic[S]):
     evolve: Callable[[S | None, Event], S]
     told: Callable[[S], Mapping[str, Json]]
     """What a status event says of the subject, besides what every event has."""
+    kept: Callable[[Any], Receipt | None] = lambda message: None
+    """What of a message is kept as a receipt, because somebody else sent it."""
+    unreadable: Callable[[UUID, Letter], Value] | None = None
+    """The message that tells a subject of something that is about it and that nobody can read."""
 
     def apply(self, state: S | None, message: Any, now: datetime) -> tuple[S | None, Decision]:
         """Decide and evolve in one step."""

@@ -12,7 +12,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from gateway.core.messages import Reminder, Value
+from gateway.core.messages import Reminder
+from gateway.core.value import Value
 
 
 class RulesRefused(Exception):

@@ -4,12 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from gateway.core.certificate import KIND
 from gateway.core.envelope import timestamp
-from gateway.core.life import About, Register
-from gateway.core.messages import Incoming, TimerDue
+from gateway.core.life import About, Register, TimerDue
 from gateway.ports import Blob, Inlet, Record, Unreadable
 from gateway.storage import Timer
 
@@ -21,12 +20,15 @@ FROM_STRANGERS = frozenset({"origin.customs.inbound.v1"})
 """Topics that others write to: their keys are no word about a certificate."""
 
 
+NOBODY = About("")
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One message for the turn, with the record or due date it came from (neither: a command) and bytes to keep."""
 
     message_id: UUID
-    message: Incoming | None
+    message: Any
     record: Record | None = None
     blobs: Sequence[Blob] = ()
     unreadable: str = ""
@@ -36,20 +38,12 @@ class Input:
     """Set when a parked message is handled again: the id it is parked under."""
     poison: Unreadable | None = None
     """No reading makes sense of the record."""
-    about: str = ""
-    """The certificate number that the poison names, so that its certificate can be told."""
+    about: About = NOBODY
+    """What a record that could not be read is about, as far as one can tell."""
 
     def subject(self, lives: Register) -> About:
-        """What it is about: as the message says; what can't be read, by the number in it, or by the key of a record of
-        our own."""
-        if self.message is not None:
-            return lives.about(self.message)
-        if self.record is None or self.record.topic in FROM_STRANGERS:
-            return About(KIND, key=self.about)
-        try:
-            return About(KIND, UUID(self.record.key))
-        except ValueError:
-            return About(KIND)
+        """What it is about."""
+        return self.about if self.message is None else lives.about(self.message)
 
     @classmethod
     def all_of(cls, record: Record, inlet: Inlet) -> "list[Input]":
@@ -71,9 +65,10 @@ class Input:
     @classmethod
     def _unread(cls, record: Record, inlet: Inlet, error: Exception) -> "Input":
         """A reader that breaks is our bug: the message waits, the others flow."""
+        about = inlet.about(record)
         if isinstance(error, Unreadable):
-            return cls(record_id(record), None, record, poison=error, about=inlet.about(record))
-        return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
+            return cls(record_id(record), None, record, poison=error, about=about)
+        return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading", about=about)
 
 
 async def read_all(records: Sequence[Record], inlet: Inlet) -> list[Input]:

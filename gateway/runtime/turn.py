@@ -9,28 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from uuid import UUID, uuid5
+from typing import Any
+from uuid import UUID
 
 from gateway.core.audit import GENESIS
-from gateway.core.certificate import FROM_CUSTOMS, KIND
 from gateway.core.decision import Decision, Event
-from gateway.core.envelope import headers
-from gateway.core.life import About, Opening, Register, State
+from gateway.core.life import About, Letter, Opening, Register, State, TimerDue
 from gateway.core.lives import LIVES
-from gateway.core.messages import (
-    AttachmentReceipt,
-    BusinessReceipt,
-    CustomsDeclaration,
-    Incoming,
-    LayoutArrived,
-    Outgoing,
-    PrintJob,
-    RenderJob,
-    TechnicalReceipt,
-    TimerDue,
-    UnreadableArrived,
-)
 from gateway.core.overdue import Rules
+from gateway.core.value import Value
 from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime import dead_letters
 from gateway.runtime.catalog import load_overdue
@@ -39,6 +26,7 @@ from gateway.runtime.history import chained, status_message
 from gateway.runtime.inputs import LARGE, Input, breathe, read_all
 from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
+from gateway.runtime.outgoing import OutgoingMessages
 from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import (
     Collision,
@@ -54,8 +42,6 @@ from gateway.storage import (
     TurnWork,
 )
 
-OUTBOUND = "origin.customs.outbound.v1"
-TOPICS = {RenderJob: ("origin.render.job.v1", "render.job"), PrintJob: ("origin.print.job.v1", "print.job")}
 LISTENS = (
     "origin.declaration.accepted.v1",
     "origin.customs.inbound.v1",
@@ -91,7 +77,7 @@ class _Draft:
     parked: list[Parked] = field(default_factory=list)
     unparked: list[UUID] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    sends: list[tuple[UUID, Outgoing]] = field(default_factory=list)
+    sends: list[tuple[UUID, Value]] = field(default_factory=list)
     status: list[Message] = field(default_factory=list)
 
 
@@ -114,8 +100,7 @@ class Turn:
         self._lives = lives
         self._store = store
         self._inlet = inlet
-        self._codec = codec
-        self._dialects = dialects
+        self._outgoing = OutgoingMessages(codec, dialects)
         self._clock = clock
         self._observer = observer
 
@@ -130,7 +115,7 @@ class Turn:
         async with self._store.turn() as transaction:
             await self._transact(transaction, inputs, "", {}, place)
 
-    async def command(self, message: Incoming) -> Sequence[Event]:
+    async def command(self, message: Any) -> Sequence[Event]:
         """A person's command, answered with what it caused. Raises Unavailable, or NotHandled."""
         caused = await self._run([Input(message.message_id, message)])
         if message.message_id not in caused:
@@ -263,13 +248,23 @@ class Turn:
         return opening.id
 
     def _decide(
-        self, item: Input, message: Incoming, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
+        self, item: Input, message: Any, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
     ) -> Sequence[Event]:
         life = self._lives.of(message)
         before = draft.states.get(subject) or loaded.states.get(subject) if subject else None
         after, decision = life.apply(before, message, now) if subject else (None, Decision())
-        if isinstance(message, FROM_CUSTOMS):
-            draft.receipts.append(_receipt(message, subject, now))
+        if (receipt := life.kept(message)) is not None:
+            draft.receipts.append(
+                ReceiptRow(
+                    message_id=message.message_id,
+                    subject_id=subject,
+                    number=receipt.key,
+                    kind=type(message).__name__,
+                    raw_sha256=receipt.raw_sha256,
+                    fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
+                    at=now,
+                )
+            )
             if subject is None:
                 self._observer.stray(message)
         draft.blobs += item.blobs
@@ -299,8 +294,8 @@ class Turn:
         self._observer.parked(record, reason)
 
     def _bury(self, item: Input, poison: Unreadable, loaded: Loaded, draft: _Draft, now: datetime) -> None:
-        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters. The certificate that it
-        names, if it names one, is told."""
+        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters. The subject that it names,
+        if it names one, is told."""
         if item.record is None:
             return
         letter = dead_letters.letter(item.record, poison, GROUP, now)
@@ -308,28 +303,24 @@ class Turn:
         draft.handled.append((item.message_id, None))
         draft.unparked += [item.parked_as] if item.parked_as else []
         self._observer.buried(letter)
-        subject = loaded.keys.get((KIND, item.about))
+        subject = loaded.keys.get((item.about.kind, item.about.key))
         if subject is None or subject in loaded.unreadable:
             return
-        told = UnreadableArrived(
-            message_id=uuid5(letter.id, "told"),
-            certificate_id=subject,
-            letter=letter.id,
-            code=letter.code,
-            detail=letter.detail,
-        )
-        self._decide(Input(told.message_id, told), told, subject, loaded, draft, now)
+        tells = self._lives[item.about.kind].unreadable
+        if tells is not None:
+            told: Any = tells(subject, Letter(letter.id, letter.code, letter.detail))
+            self._decide(Input(told.message_id, told), told, subject, loaded, draft, now)
 
     async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
-        """The draft as rows; declarations for customs are made from the stored bytes here."""
-        wanted = [send.raw_sha256 for _, send in draft.sends if isinstance(send, CustomsDeclaration)]
+        """The draft as rows; what is sent may be made from stored bytes here."""
+        wanted = [wants for _, send in draft.sends if (wants := self._outgoing.wants(send))]
         raws = await transaction.blobs(wanted)
         now = self._clock.now()
         sends = []
-        for number, (subject, outgoing) in enumerate(draft.sends, 1):
-            large = isinstance(outgoing, CustomsDeclaration) and len(raws[outgoing.raw_sha256]) > LARGE
-            made = asyncio.to_thread(self._message, subject, outgoing, raws, now) if large else None
-            sends.append(await made if made else self._message(subject, outgoing, raws, now))
+        for number, (subject, send) in enumerate(draft.sends, 1):
+            raw = raws[wants] if (wants := self._outgoing.wants(send)) else b""
+            made = asyncio.to_thread(self._outgoing.message, subject, send, raw, now) if len(raw) > LARGE else None
+            sends.append(await made if made else self._outgoing.message(subject, send, raw, now))
             await breathe(number)
         return TurnWork(
             handled=draft.handled,
@@ -346,43 +337,9 @@ class Turn:
             log=list(chain(sends, draft.status, map(dead_letters.message, draft.dead))),
         )
 
-    def _message(self, subject: UUID, outgoing: Outgoing, raws: Mapping[str, bytes], now: datetime) -> Message:
-        if isinstance(outgoing, CustomsDeclaration):
-            topic, kind, body = OUTBOUND, "customs.outbound", self._official(outgoing, raws[outgoing.raw_sha256])
-        else:
-            topic, kind = TOPICS[type(outgoing)]
-            body = self._codec.encode(outgoing)
-        return Message(
-            topic, str(subject), body, headers(kind, outgoing.message_id, str(subject), now, "application/xml")
-        )
 
-    def _official(self, outgoing: CustomsDeclaration, raw: bytes) -> bytes:
-        """The official Certificate message: the stored declaration under its number.
-
-        The door has judged it: no model is made again of its canonical data, and the message is validated as it leaves.
-        """
-        fields = self._dialects[outgoing.media_type].read(raw).fields
-        invoices = tuple({**invoice, "certificate_number": outgoing.number} for invoice in fields.get("invoices", ()))
-        numbered = {**fields, "number": outgoing.number, "invoices": invoices}
-        return self._dialects["application/xml"].write(numbered)
-
-
-def _heard(message: Incoming, waiting: bool) -> Incoming:
+def _heard(message: Any, waiting: bool) -> Any:
     """What customs said may be among the parked messages: then a due date is an alarm, and nothing is sent again."""
     if waiting and isinstance(message, TimerDue):
         return message.model_copy(update={"resends": 0})
     return message
-
-
-def _receipt(
-    message: TechnicalReceipt | BusinessReceipt | AttachmentReceipt | LayoutArrived, subject: UUID | None, now: datetime
-) -> ReceiptRow:
-    return ReceiptRow(
-        message_id=message.message_id,
-        subject_id=subject,
-        number=message.number,
-        kind=type(message).__name__,
-        raw_sha256=message.raw_sha256,
-        fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
-        at=now,
-    )

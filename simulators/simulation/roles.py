@@ -13,8 +13,9 @@ from adapters.codecs.dialects import dialects
 from adapters.codecs.gateway_xml import GatewayCodec, number_in
 from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
-from gateway.core.certificate import FROM_CUSTOMS
+from gateway.core.certificate import FROM_CUSTOMS, KIND
 from gateway.core.decision import Event
+from gateway.core.life import About
 from gateway.core.messages import Incoming, PrintJob, RenderJob
 from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
@@ -22,11 +23,12 @@ from gateway.runtime.consume import consume
 from gateway.runtime.door import Door, Submission
 from gateway.runtime.examining import Examiner
 from gateway.runtime.kept import Keeper
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.rounds import Ahead, Handle
-from gateway.runtime.turn import LISTENS, OUTBOUND, Turn
+from gateway.runtime.turn import LISTENS, Turn
 from gateway.storage import Collision
 from renderers.layout import RenderRefused
 from renderers.worker import JOBS as RENDER_JOBS
@@ -93,9 +95,9 @@ class BuggyInlet:
         """See `gateway.ports.Inlet`. The customs of this world writes one thing into one document."""
         return (record,), ()
 
-    def about(self, record: Record) -> str:
+    def about(self, record: Record) -> About:
         """See `gateway.ports.Inlet`."""
-        return number_in(record.body)
+        return About(KIND, key=number_in(record.body))
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """See `gateway.ports.Inlet`."""

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from gateway.core.certificate import LIFE
 from gateway.core.decision import Event
+from gateway.core.life import TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -28,7 +29,6 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
 )
 from gateway.core.state import Certificate
 

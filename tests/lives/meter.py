@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from gateway.core.decision import Decision, Event, Remind
-from gateway.core.life import About, Life, Opening
-from gateway.core.messages import TimerDue, Value
+from gateway.core.life import About, Life, Opening, TimerDue
 from gateway.core.state import Kept
+from gateway.core.value import Value
 
 
 class Kind(StrEnum):

@@ -44,8 +44,8 @@ class Inlet:
     def apart(self, record: Record) -> tuple[Sequence[Record], Sequence[Blob]]:
         return (record,), ()
 
-    def about(self, record: Record) -> str:
-        return ""
+    def about(self, record: Record) -> About:
+        return About("meter")
 
     def read(self, record: Record) -> tuple[Any, Sequence[Blob]]:
         content = orjson.loads(record.body)

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.life import Life
 from gateway.core.messages import Incoming, Reminder
-from gateway.runtime.turn import OUTBOUND
+from gateway.runtime.outgoing import OUTBOUND
 from tests.runtime.house import House, reply, taken
 from tests.runtime.test_turn import breaking, declared
 

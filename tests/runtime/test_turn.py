@@ -17,8 +17,9 @@ from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint, Te
 from gateway.inlet import GatewayInlet
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.inputs import BREATH
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.rounds import ALONE
-from gateway.runtime.turn import OUTBOUND, STATUS, NotHandled
+from gateway.runtime.turn import STATUS, NotHandled
 from gateway.storage import Collision, TurnWork
 from tests.runtime.house import DIALECTS, INBOUND, XML, House, copy_of, document, reply, taken
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.life import Life
-from gateway.core.messages import Incoming, TimerDue
+from gateway.core.life import Life, TimerDue
+from gateway.core.messages import Incoming
 from gateway.runtime import turn as turn_module
 from tests.runtime.house import House
 
