@@ -35,7 +35,7 @@ from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_rec
 
 PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
 REVISABLE = frozenset({"draft", "returned"})
-"""Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
+"""Statuses in which new content under the same number is a correction (ops/decisions/0040)."""
 
 LOST_RACE = "correction_overtaken"
 """A correction was accepted, but a verdict of customs came first and left nothing to correct."""
