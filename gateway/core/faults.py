@@ -33,9 +33,7 @@ class Fault(BaseModel):
     severity: Severity = Severity.REFUSE
     source: Annotated[
         str,
-        Field(
-            description="where the rule comes from, and where that is published"
-        ),
+        Field(description="where the rule comes from, and where that is published"),
     ] = ""
 
 
