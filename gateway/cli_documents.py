@@ -52,11 +52,16 @@ class Checked:
 
 
 def check(files: Files, as_json: JsonOption = False) -> None:
-    """Every fault of a declaration, as the gateway would name them. Exit 0: none; 1: some."""
+    """Every fault of a declaration, as the gateway would name them; ORIGIN_MAX_BYTES holds here too. Exit 0: none; 1:
+    some."""
     from adapters.codecs.dialects import dialects
     from gateway.examiner import new_examiner
+    from gateway.settings import SettingsRefused, load
 
-    examiner, known = new_examiner(), dialects()
+    try:
+        examiner, known = new_examiner(load().max_bytes), dialects()
+    except SettingsRefused as refusal:
+        raise Stop(str(refusal), USAGE) from None
     results = [_check(file, examiner, known) for file in files]
     if as_json:
         dump([_data(result) for result in results])
