@@ -15,7 +15,10 @@ import pytest
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from gateway.core.declaration import Declaration
+from gateway.core.faults import Refused
+from gateway.examiner import new_examiner
 from gateway.runtime.examining import MAX_BYTES, MOST_BYTES
+from gateway.runtime.submission import Client, Submission
 from gateway.settings import Settings
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
@@ -123,6 +126,19 @@ def test_the_check_without_a_server_judges_by_it(roomy: House, tmp_path: Path, l
     )
     assert done.returncode == code, done.stderr
     assert (b"DOC-TOO-LARGE" in done.stdout) is bool(code)
+
+
+@pytest.mark.parametrize("media_type", sorted(TEXT))
+def test_above_four_mebibytes_the_setting_alone_says_what_is_too_large(media_type: str) -> None:
+    content = declaration(Random(1), "C", next(iter(many(1))), 1, size=1)
+    dialect = CustomsXml() if media_type == "application/xml" else EnterpriseJson()
+    body = dialect.write(content).ljust(5 << 20)
+    owner = Client("erp", content.applicant_code)
+    examined = new_examiner(5 << 20).examine(Submission(owner, media_type, body, "any"))
+    assert examined.fields["invoice_no"] == content.invoice_no
+    with pytest.raises(Refused) as refusal:
+        new_examiner((5 << 20) - 1).examine(Submission(owner, media_type, body, "any"))
+    assert [fault.code for fault in refusal.value.faults] == ["DOC-TOO-LARGE"]
 
 
 def test_the_setting_may_say_what_the_dialects_take() -> None:
