@@ -183,12 +183,21 @@ def _data(result: Checked) -> dict[str, Any]:
 
 def _tell(results: Sequence[Checked]) -> None:
     rows = [
-        (result.file, fault.line, fault.code, fault.severity.value, fault.path, fault.message, fault.remedy)
+        (
+            result.file,
+            fault.line,
+            fault.code,
+            fault.severity.value,
+            fault.path,
+            fault.message,
+            fault.remedy,
+            fault.source,
+        )
         for result in results
         for fault in (*result.faults, *result.warnings)
     ]
     if rows:
-        show(("file", "line", "code", "", "path", "what is wrong", "what to do"), rows)
+        show(("file", "line", "code", "", "path", "what is wrong", "what to do", "source"), rows)
     for result in results:
         if not result.faults:
             hint(f"{result.file}: good" + (f", {len(result.warnings)} warning(s)" if result.warnings else ""))
