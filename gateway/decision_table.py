@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from gateway.core.certificate import apply
+from gateway.core.certificate import LIFE
 from gateway.core.decision import Event, EventKind
 from gateway.core.messages import (
     AttachmentReceipt,
@@ -175,7 +175,7 @@ def _mended(_: Certificate) -> Incoming:
 
 def _due(about: Reminder, resends: int = 0) -> Make:
     return lambda state: TimerDue(
-        message_id=ID, certificate_id=ID, about=about, revision=state.revision, resends=resends
+        message_id=ID, kind=LIFE.kind, subject_id=ID, about=about, revision=state.revision, resends=resends
     )
 
 
@@ -228,10 +228,10 @@ def states() -> Mapping[str, Certificate]:
     found: dict[str, Certificate] = {}
 
     def live(*steps: Make, applies: bool = True, prints_itself: bool = True) -> Certificate:
-        state, _ = apply(None, _declared(None, applies=applies, prints_itself=prints_itself), NOW)
+        state, _ = LIFE.apply(None, _declared(None, applies=applies, prints_itself=prints_itself), NOW)
         for step in steps:
             if state is not None:
-                state, _ = apply(state, step(state), NOW)
+                state, _ = LIFE.apply(state, step(state), NOW)
         if state is None:
             raise AssertionError("a declaration opens a life")
         found.setdefault(state.status, state)
@@ -263,7 +263,7 @@ def cells() -> Iterator[tuple[str, Kind, Outcome]]:
     """Every status with every kind of message."""
     for status, state in states().items():
         for kind in KINDS:
-            after, decision = apply(state, kind.make(state), NOW)
+            after, decision = LIFE.apply(state, kind.make(state), NOW)
             yield status, kind, Outcome(decision.events, decision.send, after.status if after else "")
 
 

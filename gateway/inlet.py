@@ -9,9 +9,10 @@ from typing import Final
 from adapters.codecs.bundles import apart
 from adapters.codecs.encodings import as_utf8
 from adapters.codecs.gateway_xml import GatewayCodec, number_in
+from gateway.core.certificate import FROM_CUSTOMS
 from gateway.core.messages import Incoming, LayoutArrived
 from gateway.ports import Blob, Record, Unreadable
-from gateway.runtime.inputs import FROM_CUSTOMS, FROM_STRANGERS
+from gateway.runtime.inputs import FROM_STRANGERS
 from renderers.layout import RenderRefused
 from renderers.layout_xml import split
 

@@ -304,8 +304,11 @@ class TimerDue(Value):
     """A due date passed."""
 
     message_id: UUID
-    certificate_id: UUID
-    about: Reminder
+    kind: str
+    """Of subject, e.g. certificate."""
+    subject_id: UUID
+    about: str
+    """A reminder of its life."""
     revision: int
     resends: int = 0
     """How often the rule in force lets the declaration be sent again, all in all."""

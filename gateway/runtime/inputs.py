@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from gateway.core.certificate import KIND
 from gateway.core.envelope import timestamp
-from gateway.core.messages import (
-    AttachmentReceipt,
-    BusinessReceipt,
-    Incoming,
-    LayoutArrived,
-    TechnicalReceipt,
-    TimerDue,
-)
+from gateway.core.life import About, Register
+from gateway.core.messages import Incoming, TimerDue
 from gateway.ports import Blob, Inlet, Record, Unreadable
 from gateway.storage import Timer
 
-FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 LARGE = 64 << 10
 """Bytes of a document that takes longer than 10 ms to be read or written: that is done in a thread."""
 BREATH = 10
@@ -45,22 +39,17 @@ class Input:
     about: str = ""
     """The certificate number that the poison names, so that its certificate can be told."""
 
-    @property
-    def number(self) -> str:
-        """The certificate number by which customs knows what this is about; "": none."""
-        return self.message.number if isinstance(self.message, FROM_CUSTOMS) else self.about
-
-    @property
-    def named(self) -> UUID | None:
-        """The certificate that a message, or the key of an unreadable one of our own, names by its id."""
+    def subject(self, lives: Register) -> About:
+        """What it is about: as the message says; what can't be read, by the number in it, or by the key of a record of
+        our own."""
         if self.message is not None:
-            return None if isinstance(self.message, FROM_CUSTOMS) else self.message.certificate_id
+            return lives.about(self.message)
         if self.record is None or self.record.topic in FROM_STRANGERS:
-            return None
+            return About(KIND, key=self.about)
         try:
-            return UUID(self.record.key)
+            return About(KIND, UUID(self.record.key))
         except ValueError:
-            return None
+            return About(KIND)
 
     @classmethod
     def all_of(cls, record: Record, inlet: Inlet) -> "list[Input]":
@@ -118,10 +107,11 @@ def record_id(record: Record) -> UUID:
 
 def timer_input(timer: Timer, resends: int = 0) -> Input:
     """A due date as a message: the same due date has the same id. `resends`: what the rule allows."""
-    message_id = uuid5(timer.certificate_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
+    message_id = uuid5(timer.subject_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
     due = TimerDue(
         message_id=message_id,
-        certificate_id=timer.certificate_id,
+        kind=timer.kind,
+        subject_id=timer.subject_id,
         about=timer.about,
         revision=timer.revision,
         resends=resends,

@@ -12,9 +12,11 @@ from itertools import chain
 from uuid import UUID, uuid5
 
 from gateway.core.audit import GENESIS
-from gateway.core.certificate import apply
+from gateway.core.certificate import FROM_CUSTOMS, KIND
 from gateway.core.decision import Decision, Event
 from gateway.core.envelope import headers
+from gateway.core.life import About, Opening, Register, State
+from gateway.core.lives import LIVES
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -29,13 +31,11 @@ from gateway.core.messages import (
     UnreadableArrived,
 )
 from gateway.core.overdue import Rules
-from gateway.core.state import Certificate
 from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime import dead_letters
 from gateway.runtime.catalog import load_overdue
 from gateway.runtime.history import STATUS as STATUS
 from gateway.runtime.history import chained, status_message
-from gateway.runtime.inputs import FROM_CUSTOMS as FROM_CUSTOMS
 from gateway.runtime.inputs import LARGE, Input, breathe, read_all
 from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
@@ -80,7 +80,8 @@ class _Draft:
     """What this turn will write, as it grows."""
 
     handled: list[tuple[UUID, UUID | None]] = field(default_factory=list)
-    states: dict[UUID, Certificate] = field(default_factory=dict)
+    opened: dict[UUID, Opening] = field(default_factory=dict)
+    states: dict[UUID, State] = field(default_factory=dict)
     heads: dict[UUID, str] = field(default_factory=dict)
     events: list[Stored] = field(default_factory=list)
     receipts: list[ReceiptRow] = field(default_factory=list)
@@ -106,9 +107,11 @@ class Turn:
         clock: Clock,
         observer: Observer,
         overdue: Rules | None = None,
+        lives: Register = LIVES,
     ) -> None:
         """`overdue`: rules about what is overdue when; None: the shipped ones."""
         self._overdue = load_overdue() if overdue is None else overdue
+        self._lives = lives
         self._store = store
         self._inlet = inlet
         self._codec = codec
@@ -141,26 +144,26 @@ class Turn:
             await self._run_split([timer_input(timer, self._overdue[timer.about].resends) for timer in due])
         return len(due)
 
-    async def replay(self, certificate_id: UUID | None = None) -> int:
-        """Handle parked messages again, oldest first, certificate by certificate; returns how many went through.
+    async def replay(self, subject_id: UUID | None = None) -> int:
+        """Handle parked messages again, oldest first, subject by subject; returns how many went through.
 
         Messages that are parked behind them meanwhile are handled too. Raises Unavailable.
         """
         done = 0
         tried: set[UUID] = set()
         held: set[UUID | None] = set()
-        while waiting := [p for p in await self._store.parked(certificate_id) if p.message_id not in tried]:
+        while waiting := [p for p in await self._store.parked(subject_id) if p.message_id not in tried]:
             for parked in waiting:
                 tried.add(parked.message_id)
-                if parked.certificate_id in held:
+                if parked.subject_id in held:
                     continue
                 record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
                 first, *more = await read_all([record], self._inlet)
                 item = replace(first, parked_as=parked.message_id)
                 if item.message_id in await self._run_split([item, *more]):
                     done += 1
-                elif parked.certificate_id is not None:
-                    held.add(parked.certificate_id)
+                elif parked.subject_id is not None:
+                    held.add(parked.subject_id)
         return done
 
     async def _run_split(self, inputs: list[Input]) -> Caused:
@@ -197,18 +200,15 @@ class Turn:
         self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused, place: Place = ALONE
     ) -> Caused:
         """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
-        loaded = await transaction.load(
-            [item.message_id for item in inputs],
-            [identity for item in inputs if (identity := item.named)],
-            [item.number for item in inputs if item.number],
-        )
+        about = [item.subject(self._lives) for item in inputs]
+        loaded = await transaction.load([item.message_id for item in inputs], about)
         place.release()
         now = self._clock.now()
         draft = _Draft()
         caused: Caused = {}
         waiting = set(loaded.parked)
         seen = set(loaded.seen)
-        for number, item in enumerate(inputs, 1):
+        for number, (item, named) in enumerate(zip(inputs, about, strict=True), 1):
             await breathe(number)
             if item.timer is not None:
                 draft.settled.append(item.timer)
@@ -219,16 +219,16 @@ class Turn:
                 continue
             seen.add(item.message_id)
             reason = bad or item.unreadable
-            subject = _subject(item, loaded)
+            subject = self._subject(item, named, loaded, draft)
             if not reason and subject in waiting and not item.timer and not item.parked_as:
-                reason = "waits behind a parked message of the same certificate"
+                reason = f"waits behind a parked message of the same {named.kind}"
             if not reason and item.poison is not None:
                 if subject is None:
                     self._bury(item, item.poison, loaded, draft, now)
                     continue
                 reason = str(item.poison)  # on a topic of our own, about a certificate that is here: it waits for it
             if not reason and subject in loaded.unreadable:
-                reason = "the stored state of its certificate can't be read"
+                reason = f"the stored state of its {named.kind} can't be read"
             if not reason and item.message is not None:
                 try:
                     message = _heard(item.message, subject in waiting)
@@ -250,11 +250,24 @@ class Turn:
         self._observer.turned(len(inputs), draft.events)
         return caused
 
+    def _subject(self, item: Input, named: About, loaded: Loaded, draft: _Draft) -> UUID | None:
+        """The subject that a message is about. None: it is not one of ours."""
+        if named.id is None:
+            return loaded.keys.get((named.kind, named.key)) if item.message is not None else None
+        if named.id in loaded.tracked or named.id in draft.opened:
+            return named.id
+        opening = None if item.message is None else self._lives.of(item.message).opens(item.message)
+        if opening is None:
+            return None
+        draft.opened[opening.id] = opening
+        return opening.id
+
     def _decide(
         self, item: Input, message: Incoming, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
     ) -> Sequence[Event]:
+        life = self._lives.of(message)
         before = draft.states.get(subject) or loaded.states.get(subject) if subject else None
-        after, decision = apply(before, message, now) if subject else (None, Decision())
+        after, decision = life.apply(before, message, now) if subject else (None, Decision())
         if isinstance(message, FROM_CUSTOMS):
             draft.receipts.append(_receipt(message, subject, now))
             if subject is None:
@@ -264,12 +277,12 @@ class Turn:
             draft.states[subject] = after
             first = after.sequence - len(decision.events) + 1
             head = draft.heads.get(subject) or loaded.heads.get(subject, GENESIS)
-            for stored in chained(subject, first, decision.events, item.message_id, now, head):
+            for stored in chained(life.kind, subject, first, decision.events, item.message_id, now, head):
                 draft.heads[subject] = stored.hash
                 draft.events.append(stored)
-                draft.status.append(status_message(stored, after))
+                draft.status.append(status_message(life, stored, after))
             draft.timers += [
-                Timer(after.id, r.about, r.revision, now + self._overdue[r.about].wait(r.resends))
+                Timer(life.kind, after.id, r.about, r.revision, now + self._overdue[r.about].wait(r.resends))
                 for r in decision.remind
             ]
             draft.sends += [(after.id, outgoing) for outgoing in decision.send]
@@ -295,7 +308,7 @@ class Turn:
         draft.handled.append((item.message_id, None))
         draft.unparked += [item.parked_as] if item.parked_as else []
         self._observer.buried(letter)
-        subject = loaded.numbers.get(item.about)
+        subject = loaded.keys.get((KIND, item.about))
         if subject is None or subject in loaded.unreadable:
             return
         told = UnreadableArrived(
@@ -320,6 +333,7 @@ class Turn:
             await breathe(number)
         return TurnWork(
             handled=draft.handled,
+            opened=[one for one in draft.opened.values() if one.id in draft.states],
             states=list(draft.states.values()),
             events=draft.events,
             receipts=draft.receipts,
@@ -360,20 +374,12 @@ def _heard(message: Incoming, waiting: bool) -> Incoming:
     return message
 
 
-def _subject(item: Input, loaded: Loaded) -> UUID | None:
-    """The certificate a message is about: by its id, or by the number customs knows. None: not one of ours."""
-    if isinstance(item.message, FROM_CUSTOMS):
-        return loaded.numbers.get(item.message.number)
-    named = item.named
-    return named if named in loaded.tracked else None
-
-
 def _receipt(
     message: TechnicalReceipt | BusinessReceipt | AttachmentReceipt | LayoutArrived, subject: UUID | None, now: datetime
 ) -> ReceiptRow:
     return ReceiptRow(
         message_id=message.message_id,
-        certificate_id=subject,
+        subject_id=subject,
         number=message.number,
         kind=type(message).__name__,
         raw_sha256=message.raw_sha256,
