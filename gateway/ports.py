@@ -174,7 +174,7 @@ class Blobs(Protocol):
 
 
 class Printer(Protocol):
-    """Takes a finished, signed file. See law 9: at most once, and asked again after a crash."""
+    """Takes a finished, signed file. At most once, and asked again after a crash (ops/decisions/0035)."""
 
     async def submit(self, job: str, pdf: bytes) -> None:
         """Hand the file over under the job's name. Raises PrintRefused (no byte was taken) or PrintUnknown."""

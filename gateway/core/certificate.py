@@ -39,7 +39,7 @@ KIND: Final = "certificate"
 FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
 REVISABLE = frozenset({"draft", "returned"})
-"""Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
+"""Statuses in which new content under the same number is a correction (ops/decisions/0040)."""
 
 _REMINDERS = frozenset(Reminder)
 LOST_RACE = "correction_overtaken"
