@@ -159,6 +159,7 @@ def _content(report: "Report") -> dict[str, Any]:
         "certificates": report.certificates,
         "events": report.events,
         "before_the_audit": report.unaudited,
+        "not_folded": report.unfolded,
         "days": report.days,
         "newest": None if report.newest is None else asdict(report.newest),
         "flaws": [asdict(flaw) for flaw in report.flaws],
@@ -172,6 +173,8 @@ def _tell(report: "Report") -> None:
     say(f"{report.events} events of {report.certificates} certificates, {report.days} sealed days: {verdict}.")
     if report.unaudited:
         say(f"{report.unaudited} events are from before the audit: nothing vouches for them.")
+    if report.unfolded:
+        say(f"{report.unfolded} certificates are older than the check that their events make their state.")
     if report.newest is not None:
         say(f"Newest root, of {report.newest.day}; keep it outside, for --expect: {report.newest.root}")
     rows = [(flaw.certificate, flaw.sequence, flaw.day, flaw.code, flaw.what) for flaw in report.flaws]

@@ -1,5 +1,6 @@
 """status, timeline, print, confirm: one certificate, by id or number."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -50,13 +51,21 @@ def status(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: Js
     show(("", ""), [row for row in rows if row[1] is not None])
 
 
+def _told(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is new in an event: with a declaration it repeats what `origin status` says."""
+    data: Mapping[str, Any] = event["data"]
+    if event["kind"] not in ("drafted", "declared"):
+        return data
+    return {name: data[name] for name in ("revision", "reference", "content") if name in data}
+
+
 def timeline(id: Id, url: UrlOption = URL, key_file: KeyOption = None, as_json: JsonOption = False) -> None:
     """What happened to a certificate, in order."""
     found = get(url, f"/v1/certificates/{quoted(id)}/timeline", api_key(key_file))
     if as_json:
         dump(found)
         return
-    rows = [(e["sequence"], when(e["at"]), e["kind"], facts(e["data"])) for e in found["events"]]
+    rows = [(e["sequence"], when(e["at"]), e["kind"], facts(_told(e))) for e in found["events"]]
     show(("#", "when", "what", "facts"), rows, title=f"{found['number']}: {found['status']}")
 
 

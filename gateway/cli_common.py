@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ MAX_TEXT = 64 << 10
 """Largest file with a key or a password, bytes."""
 SECONDS = 60.0
 """Longest wait for an answer."""
+_HASH = re.compile("(?<=[0-9a-f]{12})[0-9a-f]{52}")
 NO_TEXT = "An argument can't be sent: it is no number, or no text."
 
 
@@ -107,8 +109,9 @@ def when(moment: str | None) -> str:
 
 
 def facts(data: Mapping[str, Any]) -> str:
-    """The data of an event on one line; long hashes are cut."""
-    return "  ".join(f"{name}={str(value)[:40]}" for name, value in data.items() if value not in (None, "", {}))
+    """The data of an event on one line; hashes are cut."""
+    shown = {name: value for name, value in data.items() if value not in (None, "", {})}
+    return "  ".join(f"{name}={_HASH.sub('...', str(value))}" for name, value in shown.items())
 
 
 def login() -> str | None:

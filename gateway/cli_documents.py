@@ -52,11 +52,16 @@ class Checked:
 
 
 def check(files: Files, as_json: JsonOption = False) -> None:
-    """Every fault of a declaration, as the gateway would name them. Exit 0: none; 1: some."""
+    """Every fault of a declaration, as the gateway would name them; ORIGIN_MAX_BYTES holds here too. Exit 0: none; 1:
+    some."""
     from adapters.codecs.dialects import dialects
     from gateway.examiner import new_examiner
+    from gateway.settings import SettingsRefused, load
 
-    examiner, known = new_examiner(), dialects()
+    try:
+        examiner, known = new_examiner(load().max_bytes), dialects()
+    except SettingsRefused as refusal:
+        raise Stop(str(refusal), USAGE) from None
     results = [_check(file, examiner, known) for file in files]
     if as_json:
         dump([_data(result) for result in results])
@@ -178,12 +183,21 @@ def _data(result: Checked) -> dict[str, Any]:
 
 def _tell(results: Sequence[Checked]) -> None:
     rows = [
-        (result.file, fault.line, fault.code, fault.severity.value, fault.path, fault.message, fault.remedy)
+        (
+            result.file,
+            fault.line,
+            fault.code,
+            fault.severity.value,
+            fault.path,
+            fault.message,
+            fault.remedy,
+            fault.source,
+        )
         for result in results
         for fault in (*result.faults, *result.warnings)
     ]
     if rows:
-        show(("file", "line", "code", "", "path", "what is wrong", "what to do"), rows)
+        show(("file", "line", "code", "", "path", "what is wrong", "what to do", "source"), rows)
     for result in results:
         if not result.faults:
             hint(f"{result.file}: good" + (f", {len(result.warnings)} warning(s)" if result.warnings else ""))

@@ -148,9 +148,6 @@ def profile_show(
 
 
 def _profiles() -> dict[str, Any]:
-    import schemas
-    from gateway.core.profile import load_profiles
+    from gateway.runtime.catalog import load_types
 
-    folder = schemas.path("profiles")
-    texts = {e.name.removesuffix(".toml"): e.read_text("utf-8") for e in folder.iterdir() if e.name.endswith(".toml")}
-    return dict(sorted(load_profiles(texts).items()))
+    return dict(load_types())

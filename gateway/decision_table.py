@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from gateway.core.certificate import apply
+from gateway.core.certificate import LIFE
 from gateway.core.decision import Event, EventKind
+from gateway.core.life import TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -19,7 +20,6 @@ from gateway.core.messages import (
     Incoming,
     LayoutArrived,
     LetterMended,
-    Outgoing,
     Part,
     PrintJob,
     PrintOutcome,
@@ -31,10 +31,10 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
     UnreadableArrived,
 )
 from gateway.core.state import Certificate
+from gateway.core.value import Value
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ID = UUID("00000000-0000-7000-8000-000000000001")
@@ -81,7 +81,7 @@ class Outcome:
     """One cell of the table."""
 
     events: tuple[Event, ...]
-    sent: tuple[Outgoing, ...]
+    sent: tuple[Value, ...]
     status: str
 
 
@@ -175,7 +175,7 @@ def _mended(_: Certificate) -> Incoming:
 
 def _due(about: Reminder, resends: int = 0) -> Make:
     return lambda state: TimerDue(
-        message_id=ID, certificate_id=ID, about=about, revision=state.revision, resends=resends
+        message_id=ID, kind=LIFE.kind, subject_id=ID, about=about, revision=state.revision, resends=resends
     )
 
 
@@ -228,10 +228,10 @@ def states() -> Mapping[str, Certificate]:
     found: dict[str, Certificate] = {}
 
     def live(*steps: Make, applies: bool = True, prints_itself: bool = True) -> Certificate:
-        state, _ = apply(None, _declared(None, applies=applies, prints_itself=prints_itself), NOW)
+        state, _ = LIFE.apply(None, _declared(None, applies=applies, prints_itself=prints_itself), NOW)
         for step in steps:
             if state is not None:
-                state, _ = apply(state, step(state), NOW)
+                state, _ = LIFE.apply(state, step(state), NOW)
         if state is None:
             raise AssertionError("a declaration opens a life")
         found.setdefault(state.status, state)
@@ -263,11 +263,11 @@ def cells() -> Iterator[tuple[str, Kind, Outcome]]:
     """Every status with every kind of message."""
     for status, state in states().items():
         for kind in KINDS:
-            after, decision = apply(state, kind.make(state), NOW)
+            after, decision = LIFE.apply(state, kind.make(state), NOW)
             yield status, kind, Outcome(decision.events, decision.send, after.status if after else "")
 
 
-SENT: Mapping[type[Outgoing], str] = MappingProxyType(
+SENT: Mapping[type[Value], str] = MappingProxyType(
     {
         CustomsDeclaration: "the declaration to customs",
         RenderJob: "a render job",
@@ -313,5 +313,5 @@ def words(outcome: Outcome) -> str:
 def sends(outcome: Outcome) -> str:
     """What goes out, in words."""
     return ", ".join(
-        f"{SENT[type(one)]}{'' if isinstance(one, CustomsDeclaration) else f' ({one.part})'}" for one in outcome.sent
+        f"{SENT[type(one)]}{f' ({one.part})' if isinstance(one, RenderJob | PrintJob) else ''}" for one in outcome.sent
     )

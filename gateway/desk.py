@@ -17,6 +17,9 @@ from adapters.store.dead_letters import Kept, PostgresDeadLetters
 from adapters.store.leaves import Leaves
 from adapters.store.quotas import PostgresQuotas
 from adapters.store.vault import Vault
+from gateway.core.certificate import KIND
+from gateway.core.life import About
+from gateway.core.lives import LIVES
 from gateway.core.messages import LetterMended
 from gateway.core.predicates import valid_uscc
 from gateway.kept_documents import KeptDocuments
@@ -236,17 +239,17 @@ class Desk:
             if item.poison or item.unreadable:
                 why = str(item.poison or item.unreadable)
                 raise Refusal("DLT-BODY", f"The mended bytes can't be read either: {why}.", "Mend them, and try again.")
-        numbers = {item.number for item in read}
-        if (named := self._inlet.about(letter.record(letter.body))) and numbers != {named}:
+        numbers = {item.subject(LIVES).key for item in read}
+        if (named := self._inlet.about(letter.record(letter.body)).key) and numbers != {named}:
             raise Refusal(
                 "DLT-OTHER",
                 "The mended bytes are about another certificate than the dead letter.",
                 "What is about another certificate must come from customs.",
             )
         async with self._store.turn() as transaction:
-            loaded = await transaction.load([], [], sorted(numbers))
+            loaded = await transaction.load([], [About(KIND, key=number) for number in sorted(numbers)])
         was, now = (hashlib.sha256(body).hexdigest() for body in (letter.body, mended))
-        for certificate in loaded.numbers.values():
+        for certificate in loaded.keys.values():
             told = LetterMended(
                 message_id=uuid5(letter.id, f"{certificate}/{now}"),
                 certificate_id=certificate,
@@ -336,7 +339,7 @@ def _period(start: datetime, end: datetime) -> None:
 def _row(parked: Parked) -> ParkedItem:
     return ParkedItem(
         message_id=parked.message_id,
-        certificate_id=parked.certificate_id,
+        certificate_id=parked.subject_id,
         topic=parked.topic,
         reason=parked.reason,
         at=parked.at,

@@ -34,7 +34,8 @@ NICE: Final = 10
 MOST_MEMORY: Final = 4 << 30
 """Bytes of address space: no document needs a tenth of it."""
 MOST_SECONDS: Final = 60
-"""Of processor time for one document, some forty times what the dearest takes: more is a loop without an end."""
+"""Of processor time for each MiB that a document may have, some forty times what the dearest takes: more is a loop
+without an end."""
 REST: Final = 1.0
 """Seconds before a new process when one could not be started."""
 _LENGTH: Final = struct.Struct(">I")
@@ -196,19 +197,20 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logs.configure()
-    examiner = new_examiner(int(sys.argv[1]))
+    max_bytes = int(sys.argv[1])
+    examiner, seconds = new_examiner(max_bytes), MOST_SECONDS * max(1, max_bytes >> 20)
     into, out = sys.stdin.buffer, sys.stdout.buffer
     _write(out, b"")
     while head := _read(into):
-        with _limited():
+        with _limited(seconds):
             told = answer(examiner, _submission(orjson.loads(head), _read(into)))
         _write(out, told)
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: int) -> Iterator[None]:
     """Ends the process when a document takes too much of the processor's time; another process's load doesn't count."""
-    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""``python -m gateway.generate [--check]``: what is generated, so that nothing is written twice (design law 12).
+"""``python -m gateway.generate [--check]``: what is generated, so that nothing is written twice (ops/decisions/0038).
 
 Writes ``schemas/contracts/`` beside the code that it is made from; with ``--check`` compares, and ends 1 when stale.
 """
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.codecs.json_schema import json_schema
-from adapters.codecs.registry import SOURCE, registry
+from adapters.codecs.registry import registry
 from adapters.inbound.http.app import document
 from gateway.core.faults import Fault
 from gateway.core.numbers import Series
@@ -81,7 +81,7 @@ def faults() -> str:
         door_faults.range_full(series),
         *(clash_fault(code) for code in CLASHES),
     )
-    rows = [[code, entry.message, entry.remedy, SOURCE] for code, entry in registry().items()]
+    rows = [[code, entry.message, entry.remedy, entry.source] for code, entry in registry().items()]
     rows += [[fault.code, fault.message, fault.remedy, fault.source] for fault in door]
     codes = [row[0] for row in rows]
     if len(codes) != len(set(codes)):

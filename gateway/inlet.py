@@ -5,13 +5,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from adapters.codecs.bundles import apart
 from adapters.codecs.encodings import as_utf8
 from adapters.codecs.gateway_xml import GatewayCodec, number_in
+from gateway.core.certificate import FROM_CUSTOMS, KIND
+from gateway.core.life import About
 from gateway.core.messages import Incoming, LayoutArrived
 from gateway.ports import Blob, Record, Unreadable
-from gateway.runtime.inputs import FROM_CUSTOMS, FROM_STRANGERS
+from gateway.runtime.inputs import FROM_STRANGERS
 from renderers.layout import RenderRefused
 from renderers.layout_xml import split
 
@@ -38,9 +41,14 @@ class GatewayInlet:
             [Blob(sha256, "receipt", "application/xml", record.body)],
         )
 
-    def about(self, record: Record) -> str:
+    def about(self, record: Record) -> About:
         """See `adapters.codecs.gateway_xml.number_in`; our own topics name certificates by their keys."""
-        return number_in(record.body) if record.topic in FROM_STRANGERS else ""
+        if record.topic in FROM_STRANGERS:
+            return About(KIND, key=number_in(record.body))
+        try:
+            return About(KIND, UUID(record.key))
+        except ValueError:
+            return About(KIND)
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """The message, and what customs sent as bytes to keep. Raises Unreadable."""

@@ -143,7 +143,7 @@ class Metrics:
         """Counted by what was waited for, and logged, one line a turn for each."""
         for about, count in Tally(str(stored.event.data["about"]) for stored in overdue).items():
             self._overdue.labels(about).inc(count)
-            first = next(str(stored.certificate_id) for stored in overdue if stored.event.data["about"] == about)
+            first = next(str(stored.subject_id) for stored in overdue if stored.event.data["about"] == about)
             log.warning("certificate.overdue", about=about, certificates=count, first=first)
 
     def repeated(self, message: Incoming | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from gateway.core.declaration import Declaration
 from gateway.core.faults import Fault
+from gateway.core.life import About
 from gateway.core.messages import (
     DeclarationAccepted,
     Incoming,
@@ -151,8 +152,8 @@ class Inlet(Protocol):
         Raises Unreadable."""
         ...
 
-    def about(self, record: Record) -> str:
-        """The certificate number in a record that can't be read, where it names one; "": nobody knows."""
+    def about(self, record: Record) -> About:
+        """The subject that a record names which can't be read: by a number in it, or by its key where it is ours."""
         ...
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
@@ -173,7 +174,7 @@ class Blobs(Protocol):
 
 
 class Printer(Protocol):
-    """Takes a finished, signed file. See law 9: at most once, and asked again after a crash."""
+    """Takes a finished, signed file. At most once, and asked again after a crash (ops/decisions/0035)."""
 
     async def submit(self, job: str, pdf: bytes) -> None:
         """Hand the file over under the job's name. Raises PrintRefused (no byte was taken) or PrintUnknown."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.admission import Verdict
-from gateway.core.messages import Part, Reminder
+from gateway.core.messages import Part
 from gateway.core.state import PrintState
 from gateway.runtime.door import Client
 
@@ -56,7 +56,8 @@ class CertificateView(View):
     revision: Annotated[int, Field(description="1, and one more with each correction under the same number")]
     sequence: Annotated[int, Field(description="events so far; the last one has this number")]
     overdue: Annotated[
-        Sequence[Reminder], Field(description="what was due and is still missing; empty: nothing", examples=[[]])
+        Sequence[str],
+        Field(description="what was due and is still missing; empty: nothing", examples=[[], ["customs_receipt"]]),
     ] = ()
     reference: Annotated[str | None, Field(description="the ERP's own reference")] = None
     invoice: str | None = None

@@ -130,7 +130,9 @@ class Settings(BaseSettings):
     spool: Annotated[Path | None, Field(description="where the spool printer puts files; default: spool in `data`")] = (
         None
     )
-    max_bytes: Annotated[int, Field(ge=1024, le=64 << 20, description="largest declaration, bytes")] = 1 << 20
+    max_bytes: Annotated[
+        int, Field(ge=1024, le=64 << 20, description="largest declaration, bytes, on every way in (ops/decisions/0047)")
+    ] = 1 << 20
     max_connections_per_address: Annotated[
         int,
         Field(

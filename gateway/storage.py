@@ -12,9 +12,8 @@ from uuid import UUID
 
 from gateway.core.admission import Known, Prior
 from gateway.core.decision import Event
-from gateway.core.messages import Reminder
+from gateway.core.life import About, Opening, State
 from gateway.core.numbers import Series
-from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Record
 
 
@@ -99,41 +98,42 @@ class Loaded:
 
     seen: frozenset[UUID]
     """Message ids handled before."""
-    numbers: Mapping[str, UUID]
-    states: Mapping[UUID, Certificate]
+    keys: Mapping[tuple[str, str], UUID]
+    """(kind, business key) -> the subject."""
+    states: Mapping[UUID, State]
     """Locked until the transaction ends."""
     parked: frozenset[UUID]
-    """Certificates whose messages wait because an earlier one is parked."""
+    """Subjects whose messages wait because an earlier one is parked."""
     tracked: frozenset[UUID]
-    """Certificates that exist, with or without a state yet."""
+    """Subjects that exist, with or without a state yet."""
     heads: Mapping[UUID, str]
     """Hash of the last event, where there is one: the next event follows it. Under the same lock as the state."""
     unreadable: frozenset[UUID] = frozenset()
-    """Certificates whose stored state this version can't read."""
+    """Subjects whose stored state nobody can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One event with its place in its certificate's life."""
+    """One event with its place in its subject's life."""
 
-    certificate_id: UUID
+    subject_id: UUID
     sequence: int
     id: UUID
     event: Event
     message_id: UUID
     at: datetime
     previous: str
-    """Hash of the event before it on this certificate; `gateway.core.audit.GENESIS` for the first."""
+    """Hash of the event before it of this subject; `gateway.core.audit.GENESIS` for the first."""
     hash: str
     """See `gateway.core.audit.event_hash`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRow:
-    """One thing customs sent, by reference to its stored bytes; `certificate_id` None: no such certificate here."""
+    """One thing customs sent, by reference to its stored bytes; `subject_id` None: no such subject here."""
 
     message_id: UUID
-    certificate_id: UUID | None
+    subject_id: UUID | None
     number: str
     kind: str
     raw_sha256: str
@@ -146,8 +146,11 @@ class ReceiptRow:
 class Timer:
     """A due date."""
 
-    certificate_id: UUID
-    about: Reminder
+    kind: str
+    """Of subject."""
+    subject_id: UUID
+    about: str
+    """A reminder of its life."""
     revision: int
     due: datetime
 
@@ -157,7 +160,7 @@ class Parked:
     """A message that waits for a person, with its original bytes."""
 
     message_id: UUID
-    certificate_id: UUID | None
+    subject_id: UUID | None
     topic: str
     key: str
     headers: Mapping[str, str]
@@ -198,8 +201,10 @@ class TurnWork:
     """Everything one turn leaves behind."""
 
     handled: Sequence[tuple[UUID, UUID | None]] = ()
-    """(message id, certificate id)."""
-    states: Sequence[Certificate] = ()
+    """(message id, subject id)."""
+    opened: Sequence[Opening] = ()
+    """Subjects that begin with this turn."""
+    states: Sequence[State] = ()
     events: Sequence[Stored] = ()
     receipts: Sequence[ReceiptRow] = ()
     blobs: Sequence[Blob] = ()
@@ -216,8 +221,8 @@ class TurnWork:
 class TurnTransaction(Protocol):
     """One micro-batch of the turn."""
 
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates; certificate rows are locked in id order."""
+    async def load(self, message_ids: Sequence[UUID], subjects: Sequence[About]) -> Loaded:
+        """What is known of these messages and subjects; the subjects' rows are locked in id order."""
         ...
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
@@ -252,6 +257,6 @@ class Store(Protocol):
         """Timers whose time has come, oldest first; they stay until a turn settles them."""
         ...
 
-    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
-        """What is parked, in order of arrival; of one certificate or all."""
+    async def parked(self, subject_id: UUID | None = None) -> Sequence[Parked]:
+        """What is parked, in order of arrival; of one subject or all."""
         ...

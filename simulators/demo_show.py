@@ -20,9 +20,13 @@ COLOURS = {
     "misprinted": "bold red",
 }
 HIDDEN = frozenset(
-    {"receipt", "layout", "content", "raw", "file", "job", "original", "copy", "order", "seal", "key", "signature"}
+    {
+        *("receipt", "layout", "content", "raw", "file", "job", "original", "copy", "order"),
+        *("seal", "key", "signature"),
+        *("certificate", "number", "type", "exporter", "applicant", "client", "prints_itself", "media_type"),
+    }
 )
-"""Data of events that says little to a person: hashes and ids."""
+"""Data of events that says little to a person: hashes, ids, and what the certificate itself says."""
 STEPS = (
     "declared",
     "sent",

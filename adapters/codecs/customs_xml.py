@@ -27,9 +27,7 @@ from adapters.codecs.xml_places import TreePlaces
 from gateway.core.declaration import Declaration, texts
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
 from gateway.ports import Locate, Place, Reading
-
-MAX_BYTES: Final = 4 << 20
-"""Larger declarations are not parsed at all (2,000 goods lines need about 2 MiB); the doors' limits are smaller."""
+from gateway.runtime.examining import MOST_BYTES
 
 _ROOT: Final = f'<?xml version="1.0" encoding="UTF-8"?>\n<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
 
@@ -48,11 +46,11 @@ class CustomsXml:
 
     def read_plainly(self, raw: bytes) -> Reading | None:
         """A document in the plainest form, without a tree; None: it has to be looked at closely."""
-        return fast.read_xml(raw) if len(raw) <= MAX_BYTES else None
+        return fast.read_xml(raw) if len(raw) <= MOST_BYTES else None
 
     def read_closely(self, raw: bytes) -> Reading:
         """The whole way: through the hardened parser and the XSD."""
-        root = parse(raw, limit=MAX_BYTES)
+        root = parse(raw, limit=MOST_BYTES)
         _tidy(root, is_composed(raw.decode()) and b"&#" not in raw)
         places = TreePlaces(root)
         if not self._schema.valid(root):

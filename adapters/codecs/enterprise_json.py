@@ -24,8 +24,8 @@ from adapters.codecs.xml import parse
 from gateway.core.declaration import Declaration, canonical, texts
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
 from gateway.ports import Locate, Place, Reading
+from gateway.runtime.examining import MOST_BYTES
 
-MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 64
 MAX_REFERENCE: Final = 100
 _BOM: Final = b"\xef\xbb\xbf"
@@ -123,8 +123,8 @@ def _plainly(raw: bytes, content: Mapping[str, Any], lines: Lines) -> Reading | 
 
 def _load(raw: bytes) -> dict[str, Any]:
     """The JSON object, of bounded size. Raises Refused."""
-    if len(raw) > MAX_BYTES:
-        raise Refused([fault("JSON-SIZE", limit=MAX_BYTES)])
+    if len(raw) > MOST_BYTES:
+        raise Refused([fault("JSON-SIZE", limit=MOST_BYTES)])
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -37,8 +37,8 @@ from gateway.core.messages import (
     PrintResult,
     RenderJob,
     RenderResult,
-    Value,
 )
+from gateway.core.value import Value
 from gateway.ports import Encodable, Unreadable
 
 NAMESPACE: Final = "urn:origin-gateway:messages:v1"

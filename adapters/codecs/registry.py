@@ -8,8 +8,7 @@ from types import MappingProxyType
 
 import schemas
 from gateway.core.faults import Fault, Severity
-
-SOURCE = "schemas/faults.toml"
+from gateway.runtime import sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,8 @@ class Entry:
 
     message: str
     remedy: str
+    source: str
+    """Title and place of publication."""
     severity: Severity = Severity.REFUSE
 
 
@@ -28,8 +29,8 @@ def registry() -> Mapping[str, Entry]:
     return MappingProxyType({code: _entry(**entry) for code, entry in table.items()})
 
 
-def _entry(message: str, remedy: str, severity: str = Severity.REFUSE) -> Entry:
-    return Entry(message, remedy, Severity(severity))
+def _entry(message: str, remedy: str, source: str, severity: str = Severity.REFUSE) -> Entry:
+    return Entry(message, remedy, sources.source(source), Severity(severity))
 
 
 def fault(code: str, path: str = "", line: int | None = None, **facts: object) -> Fault:
@@ -42,5 +43,5 @@ def fault(code: str, path: str = "", line: int | None = None, **facts: object) -
         message=entry.message.format(**facts),
         remedy=entry.remedy.format(**facts),
         severity=entry.severity,
-        source=SOURCE,
+        source=entry.source,
     )

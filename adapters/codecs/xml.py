@@ -13,7 +13,7 @@ from adapters.codecs.registry import fault
 from gateway.core.faults import Refused
 
 MAX_BYTES: Final = 4 << 20
-"""Largest document parsed at all. The doors have smaller limits of their own (1 MiB for a declaration)."""
+"""Largest document parsed unless its reader names another limit, as that of declarations does."""
 
 MAX_DEPTH: Final = 64
 

@@ -1,7 +1,7 @@
 """Status changes as server-sent events: one reader of the log per process, as many streams as there are listeners.
 
 The cursor of a stream is where it stands in each partition of the status topic (`cursors`). Log offsets are gapless and
-in commit order (design law 4), so nothing is lost between two connections, and nothing comes twice.
+in commit order (ops/decisions/0031), so nothing is lost between two connections, and nothing comes twice.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ from gateway.core.faults import Fault, Refused
 from gateway.ports import Record
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.ids import id_of
+from gateway.runtime.sources import source
 
 ANSWERED: Final = "origin.intake.answered.v1"
 """One pair of topics a client, by its id: `<topic>.<client>`."""
@@ -77,7 +78,7 @@ def unknown_client() -> Fault:
         code="CLIENT-UNKNOWN",
         message="The client that this topic belongs to is unknown or revoked: nothing is accepted from it.",
         remedy="Ask the operator of the gateway (origin client list).",
-        source="ours",
+        source=source("decision-0039"),
     )
 
 
@@ -88,5 +89,5 @@ def bad_header(name: str) -> Fault:
         path=name,
         message=f"The header must be 1 to {MAX_TEXT} printable characters in UTF-8.",
         remedy="Shorten it, or leave it out.",
-        source="ours",
+        source=source("decision-0012"),
     )

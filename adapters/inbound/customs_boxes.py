@@ -1,4 +1,4 @@
-"""The folders of the single-window import client (单一窗口导入客户端), as facts 1.7 tells them. Blocking.
+"""The folders of the single-window import client (单一窗口导入客户端) (interface-client-folders). Blocking.
 
     <folder>/OutBox    we put whole files here; the client takes them
     <folder>/SentBox   where the client leaves what it sent     FailBox: what it refused

@@ -29,14 +29,15 @@ from adapters.codecs.xml import MAX_BYTES
 from adapters.inbound.customs_boxes import WHY, Letter, open_inbox, put_out, sweep
 from adapters.inbound.folder_files import Changed, Claimed, ClientFolder, NotPlain, Sight, TooLarge
 from adapters.inbound.metrics import LinkMetrics
+from gateway.core.certificate import FROM_CUSTOMS
 from gateway.core.envelope import headers
 from gateway.ports import Bus, Clock, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime.consume import consume
 from gateway.runtime.dead_letters import Opener, broken
 from gateway.runtime.inputs import record_id
 from gateway.runtime.observer import Observer
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.patience import Away, Patience
-from gateway.runtime.turn import FROM_CUSTOMS, OUTBOUND
 
 GROUP: Final = "customs-link"
 INBOX: Final = "customs-inbox"

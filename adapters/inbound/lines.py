@@ -16,6 +16,7 @@ from gateway.runtime.answers import Answer
 from gateway.runtime.door import Client, Submission
 from gateway.runtime.door_faults import too_large
 from gateway.runtime.quotas import Quotas
+from gateway.runtime.sources import source
 
 MAX_LINES: Final = 2000
 MAX_BLANK: Final = 4 * MAX_LINES
@@ -241,5 +242,5 @@ def batch_too_large() -> Fault:
         code="BATCH-TOO-LARGE",
         message=f"A batch has at most {MAX_LINES} lines and {MAX_BYTES >> 20} MiB; from this line on nothing was read.",
         remedy="Send the rest as another batch.",
-        source="ours",
+        source=source("decision-0047"),
     )

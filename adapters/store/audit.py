@@ -12,9 +12,13 @@ from itertools import groupby
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from adapters.postgres.errors import unavailable
 from gateway.core.audit import GENESIS, Flaw, Leaves, Row, Sealed, Walk, check_days
+from gateway.core.decision import Event
+from gateway.core.life import NewerState, Register
+from gateway.core.lives import LIVES
 
 MIGRATION = 3
 """The one that began the audit."""
@@ -42,7 +46,7 @@ SELECT first + n FROM (
 """
 DUE = "SELECT day FROM origin.audit_day WHERE root IS NULL ORDER BY day"
 BEFORE = "SELECT root FROM origin.audit_day WHERE day < $1 ORDER BY day DESC LIMIT 1"
-HASHES = "SELECT hash FROM origin.event WHERE day = $1 ORDER BY certificate_id, sequence"
+HASHES = "SELECT hash FROM origin.event WHERE day = $1 ORDER BY subject_id, sequence"
 SEAL = "UPDATE origin.audit_day SET root = $2, events = $3 WHERE day = $1 AND root IS NULL"
 
 
@@ -79,29 +83,32 @@ class PostgresDays:
 # ---------------------------------------------------------------- is it still whole?
 
 # What a column can hold and Python can't is read as nothing: then it does not match its hash.
-COLUMNS = """e.certificate_id, e.sequence, e.id, e.kind, e.data::text AS data, e.message_id,
+COLUMNS = """coalesce(s.kind, '') AS life, e.subject_id, e.sequence, e.id, e.kind, e.data::text AS data, e.message_id,
     coalesce(to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '') AS at,
     encode(e.hash, 'hex') AS hash,
     CASE WHEN e.day BETWEEN '1970-01-01' AND '9999-01-01' THEN e.day END AS day"""
 SINCE = """
 SELECT to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM origin.migration WHERE number = $1
 """
-COUNT = "SELECT count(*) FROM origin.certificate"
+COUNT = "SELECT count(*) FROM origin.subject"
 CERTIFICATES = """
-SELECT id, sequence, encode(last_hash, 'hex') AS head FROM origin.certificate
+SELECT id, kind, sequence, encode(last_hash, 'hex') AS head, state::text AS state FROM origin.subject
 WHERE ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2
 """
 CERTIFICATE = """
-SELECT id, sequence, encode(last_hash, 'hex') AS head FROM origin.certificate WHERE id::text = $1 OR number = $1
+SELECT id, kind, sequence, encode(last_hash, 'hex') AS head, state::text AS state FROM origin.subject
+WHERE id::text = $1 OR key = $1
 """
 EVENTS = f"""
-SELECT {COLUMNS} FROM origin.event e WHERE e.certificate_id = ANY($1::uuid[]) ORDER BY e.certificate_id, e.sequence
+SELECT {COLUMNS} FROM origin.event e LEFT JOIN origin.subject s ON s.id = e.subject_id
+WHERE e.subject_id = ANY($1::uuid[]) ORDER BY e.subject_id, e.sequence
 """  # noqa: S608 - made of constants
 EVENTS_OF_DAY = f"""
 SELECT {COLUMNS}, encode(p.hash, 'hex') AS previous, p.sequence IS NOT NULL OR e.sequence = 1 AS follows
 FROM origin.event e
-LEFT JOIN origin.event p ON p.certificate_id = e.certificate_id AND p.sequence = e.sequence - 1
-WHERE e.day = $1 ORDER BY e.certificate_id, e.sequence
+LEFT JOIN origin.subject s ON s.id = e.subject_id
+LEFT JOIN origin.event p ON p.subject_id = e.subject_id AND p.sequence = e.sequence - 1
+WHERE e.day = $1 ORDER BY e.subject_id, e.sequence
 """  # noqa: S608
 SEALED = """
 SELECT day, encode(root, 'hex') AS root, events FROM origin.audit_day
@@ -120,6 +127,8 @@ class Report:
     events: int = 0
     unaudited: int = 0
     """Events from before the audit: nothing vouches for them."""
+    unfolded: int = 0
+    """Subjects whose events can't make their state again: the first is older than this check, or a newer version's."""
     days: int = 0
     newest: Sealed | None = None
     """To be kept outside the database: it pins everything before it."""
@@ -138,8 +147,9 @@ class Report:
 class Auditor:
     """Looks at one unchanging picture of the database, a chunk at a time. Everything raises Unavailable."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, lives: Register = LIVES) -> None:
         self._connection = connection
+        self._lives = lives
 
     async def sealed(self) -> Sequence[Sealed]:
         """Every root, oldest first."""
@@ -154,7 +164,7 @@ class Auditor:
             last: UUID | None = None
             while lives := await self._connection.fetch(CERTIFICATES, last, CHUNK):
                 last = lives[-1]["id"]
-                await self._lives(walk, lives, report)
+                await self._subjects(walk, lives, report)
                 told(report.certificates, total)
             for flaw in check_days(await self.sealed(), walk.leaves, over, today):
                 report.tell(flaw)
@@ -165,7 +175,7 @@ class Auditor:
         report = Report()
         async with self._picture(report) as walk:
             lives = await self._connection.fetch(CERTIFICATE, name)
-            await self._lives(walk, lives, report)
+            await self._subjects(walk, lives, report)
         return report if lives else None
 
     async def day(self, day: date, over: date, told: Told) -> Report:
@@ -199,19 +209,36 @@ class Auditor:
         report.events, report.unaudited = walk.events, walk.unaudited
         report.days, report.newest = len(sealed), sealed[-1] if sealed else None
 
-    async def _lives(self, walk: Walk, lives: Sequence[asyncpg.Record], report: Report) -> None:
+    async def _subjects(self, walk: Walk, lives: Sequence[asyncpg.Record], report: Report) -> None:
         rows = await self._connection.fetch(EVENTS, [life["id"] for life in lives])
         events = {identity: list(found) for identity, found in groupby(map(_row, rows), lambda row: row.certificate)}
         for life in lives:
             report.certificates += 1
-            head = life["head"] or GENESIS
-            for flaw in walk.life(life["id"], life["sequence"], head, events.get(life["id"], ())):
+            own = events.get(life["id"], ())
+            for flaw in walk.life(life["id"], life["sequence"], life["head"] or GENESIS, own):
                 report.tell(flaw)
+            self._fold(life, own, report)
+
+    def _fold(self, subject: asyncpg.Record, rows: Sequence[Row], report: Report) -> None:
+        """Do its events alone make its state? The first event of a life that is older than lives doesn't tell all."""
+        if not rows or subject["state"] is None or subject["kind"] not in self._lives:
+            return
+        life = self._lives[subject["kind"]]
+        try:
+            made = life.fold(Event(life.events(row.kind), orjson.loads(row.data)) for row in rows)
+            kept = life.read(subject["state"])
+        except (KeyError, TypeError, ValueError, NewerState):
+            report.unfolded += 1
+            return
+        if made != kept:
+            what = "its state is not what its events make of it: one of the two was changed"
+            report.tell(Flaw("state.differs", what, subject["id"], subject["sequence"]))
 
 
 def _row(row: asyncpg.Record) -> Row:
     return Row(
-        row["certificate_id"],
+        row["life"],
+        row["subject_id"],
         row["sequence"],
         row["id"],
         row["kind"],

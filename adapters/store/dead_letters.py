@@ -37,7 +37,7 @@ STATE = "SELECT state FROM origin.dead_letter WHERE id = $1 FOR SHARE"
 CORRECTS = """
 SELECT c.raw_sha256, c.updated_at, (
     SELECT e.message_id FROM origin.event e
-    WHERE e.certificate_id = c.id AND e.kind IN ('drafted', 'declared') AND (e.data->>'revision')::int = c.revision
+    WHERE e.subject_id = c.id AND e.kind IN ('drafted', 'declared') AND (e.data->>'revision')::int = c.revision
     ORDER BY e.sequence DESC LIMIT 1) AS message_id
 FROM origin.certificate c
 WHERE c.number = $1 AND c.applicant = $2 AND c.content_sha256 <> $3

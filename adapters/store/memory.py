@@ -15,14 +15,13 @@ from typing import Any
 from uuid import UUID
 
 from gateway.core.admission import Known, Prior
-from gateway.core.messages import PrintJob, Reminder
+from gateway.core.certificate import KIND
+from gateway.core.life import About
+from gateway.core.messages import PrintJob
 from gateway.core.numbers import Series
-from gateway.core.quotas import Used
-from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
 from gateway.runtime.dead_letters import message as dead_message
 from gateway.runtime.print_room import Claim, ClaimState
-from gateway.runtime.quotas import Count
 from gateway.storage import (
     Admitted,
     Collision,
@@ -33,6 +32,7 @@ from gateway.storage import (
     ReceiptRow,
     Repetition,
     Stored,
+    Taken,
     Timer,
     TurnWork,
 )
@@ -47,7 +47,10 @@ class Tables:
 
     certificates: dict[UUID, Known] = field(default_factory=dict)
     numbers: dict[str, UUID] = field(default_factory=dict)
-    states: dict[UUID, Certificate] = field(default_factory=dict)
+    subjects: dict[UUID, tuple[str, str]] = field(default_factory=dict)
+    """(kind, business key) of each."""
+    keys: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    states: dict[UUID, Any] = field(default_factory=dict)
     intake: dict[tuple[str, str], Prior] = field(default_factory=dict)
     series: dict[Series, int] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class Tables:
     events: dict[tuple[UUID, int], Stored] = field(default_factory=dict)
     heads: dict[UUID, str] = field(default_factory=dict)
     receipts: dict[UUID, ReceiptRow] = field(default_factory=dict)
-    timers: dict[tuple[UUID, Reminder, int], Timer] = field(default_factory=dict)
+    timers: dict[tuple[UUID, str, int], Timer] = field(default_factory=dict)
     parked: dict[UUID, Parked] = field(default_factory=dict)
     claims: dict[UUID, Claim] = field(default_factory=dict)
     dead: dict[UUID, DeadLetter] = field(default_factory=dict)
@@ -139,11 +142,11 @@ class MemoryStore:
         due = [timer for timer in self.tables.timers.values() if timer.due <= now]
         return sorted(due, key=lambda timer: timer.due)[:limit]
 
-    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
+    async def parked(self, subject_id: UUID | None = None) -> Sequence[Parked]:
         """What is parked, in order of arrival."""
         self._check()
         rows = self.tables.parked.values()
-        return [row for row in rows if certificate_id is None or row.certificate_id == certificate_id]
+        return [row for row in rows if subject_id is None or row.subject_id == subject_id]
 
 
 class Draft:
@@ -159,12 +162,12 @@ class Draft:
         self.changes.clear()
         self.log.clear()
 
-    def once(self, what: str, keys: Iterable[object], taken: Container[Any]) -> None:
-        """Raises Collision when a key is taken, in the table or by this very statement."""
+    def once(self, what: str, keys: Iterable[object], taken: Container[Any], why: type[Collision] = Collision) -> None:
+        """Raises `why` when a key is taken, in the table or by this very statement."""
         seen: set[object] = set()
         for key in keys:
             if key in taken or key in seen:
-                raise Collision(f"{what} is taken")
+                raise why(f"{what} is taken")
             seen.add(key)
 
     def keep(self, blobs: Iterable[Blob]) -> None:
@@ -222,6 +225,8 @@ class MemoryDoor:
 
 def _admit(tables: Tables, row: Admitted) -> None:
     tables.numbers[row.number] = row.certificate_id
+    tables.subjects[row.certificate_id] = subject = (KIND, row.number)
+    tables.keys[subject] = row.certificate_id
     tables.certificates[row.certificate_id] = Known(
         row.certificate_id, row.number, row.applicant, row.revision, "accepted", row.content_sha256
     )
@@ -234,15 +239,15 @@ class MemoryTurn:
         self._draft = draft
         self._tables = draft.tables
 
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates."""
+    async def load(self, message_ids: Sequence[UUID], subjects: Sequence[About]) -> Loaded:
+        """What is known of these messages and subjects."""
         tables = self._tables
-        tracked = {identity for identity in ids if identity in tables.certificates}
-        tracked |= {tables.numbers[number] for number in numbers if number in tables.numbers}
-        waiting = {row.certificate_id for row in tables.parked.values()} if tables.parked else set()
+        tracked = {one.id for one in subjects if one.id is not None and one.id in tables.subjects}
+        tracked |= {tables.keys[one.kind, one.key] for one in subjects if (one.kind, one.key) in tables.keys}
+        waiting = {row.subject_id for row in tables.parked.values()} if tables.parked else set()
         return Loaded(
             seen=frozenset(tables.inbox.intersection(message_ids)),
-            numbers={tables.certificates[identity].number: identity for identity in tracked},
+            keys={tables.subjects[identity]: identity for identity in tracked},
             states={identity: tables.states[identity] for identity in tracked if identity in tables.states},
             parked=frozenset(identity for identity in tracked if identity in waiting),
             tracked=frozenset(tracked),
@@ -258,7 +263,9 @@ class MemoryTurn:
         """Write all of it."""
         draft, tables = self._draft, self._tables
         draft.once("a message id", (message_id for message_id, _ in work.handled), tables.inbox)
-        draft.once("a place in a life", ((e.certificate_id, e.sequence) for e in work.events), tables.events)
+        draft.once("a subject", (one.id for one in work.opened), tables.subjects, Taken)
+        draft.once("a business key", ((one.kind, one.key) for one in work.opened), tables.keys, Taken)
+        draft.once("a place in a life", ((e.subject_id, e.sequence) for e in work.events), tables.events)
         draft.once("a receipt", (row.message_id for row in work.receipts), tables.receipts)
         draft.keep(work.blobs)
         draft.changes.append(lambda: _save(tables, work))
@@ -267,19 +274,22 @@ class MemoryTurn:
 
 def _save(tables: Tables, work: TurnWork) -> None:
     tables.inbox.update(message_id for message_id, _ in work.handled)
-    tables.events.update({(stored.certificate_id, stored.sequence): stored for stored in work.events})
-    tables.heads.update({stored.certificate_id: stored.hash for stored in work.events})
+    for one in work.opened:
+        tables.subjects[one.id] = (one.kind, one.key)
+        tables.keys[one.kind, one.key] = one.id
+    tables.events.update({(stored.subject_id, stored.sequence): stored for stored in work.events})
+    tables.heads.update({stored.subject_id: stored.hash for stored in work.events})
     tables.receipts.update({row.message_id: row for row in work.receipts})
     for state in work.states:
         tables.states[state.id] = state
-        known = tables.certificates[state.id]
-        if known.revision <= state.revision:  # else a correction that waits on the log has the word about the status
+        known = tables.certificates.get(state.id)
+        if known is not None and known.revision <= state.revision:  # else a correction that waits has the word
             tables.certificates[state.id] = known._replace(status=state.status)
     for timer in work.settled:
-        place = (timer.certificate_id, timer.about, timer.revision)
+        place = (timer.subject_id, timer.about, timer.revision)
         if tables.timers.get(place) == timer:  # set anew meanwhile, it is another due date
             del tables.timers[place]
-    tables.timers.update({(timer.certificate_id, timer.about, timer.revision): timer for timer in work.timers})
+    tables.timers.update({(timer.subject_id, timer.about, timer.revision): timer for timer in work.timers})
     for parked in work.parked:
         tables.parked.setdefault(parked.message_id, parked)
     for message_id in work.unparked:
@@ -364,27 +374,3 @@ class MemoryBlobs:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("stored bytes do not match their hash")
         return content
-
-
-class MemoryQuotas:
-    """See `gateway.runtime.quotas.QuotaTable`."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, UUID], Used] = {}
-
-    async def exchange(
-        self, process: UUID, own: Sequence[Count], asked: Sequence[str], minute: int, day: int
-    ) -> Mapping[str, Used]:
-        """What others count of `asked`."""
-        self._rows |= {(one.client, process): replace(one.used) for one in own}
-        found: dict[str, Used] = {}
-        for (client, writer), row in self._rows.items():
-            if writer != process and client in asked:
-                now = replace(row)
-                now.turn_to(minute, day)
-                others = found.setdefault(client, Used(minute, day))
-                others.declarations_in_minute += now.declarations_in_minute
-                others.bytes_in_minute += now.bytes_in_minute
-                others.declarations_in_day += now.declarations_in_day
-                others.bytes_in_day += now.bytes_in_day
-        return found

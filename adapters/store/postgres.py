@@ -14,9 +14,9 @@ from adapters.bus.log import append, no_partition
 from adapters.postgres.errors import is_passing, unavailable
 from adapters.store import sql
 from gateway.core.admission import Known, Prior
-from gateway.core.messages import Reminder
+from gateway.core.life import About, NewerState, Register, State
+from gateway.core.lives import LIVES
 from gateway.core.numbers import Series
-from gateway.core.state import Certificate
 from gateway.ports import Blob, Message, Unavailable
 from gateway.storage import Admitted, Collision, Fresh, Loaded, Parked, Repetition, Taken, Timer, TurnWork
 
@@ -98,9 +98,10 @@ async def _rollback(connection: asyncpg.Connection) -> None:
 class PostgresStore:
     """See `gateway.storage.Store`."""
 
-    def __init__(self, pool: asyncpg.Pool, wake: Wake) -> None:
+    def __init__(self, pool: asyncpg.Pool, wake: Wake, lives: Register = LIVES) -> None:
         self._pool = pool
         self._wake = wake
+        self._lives = lives
 
     @asynccontextmanager
     async def door(self) -> AsyncIterator["DoorSession"]:
@@ -134,22 +135,24 @@ class PostgresStore:
     async def turn(self) -> AsyncIterator["TurnSession"]:
         """One micro-batch of the turn."""
         async with writing(self._pool, self._wake) as writer:
-            yield TurnSession(writer)
+            yield TurnSession(writer, self._lives)
 
     async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
         """Timers whose time has come, oldest first."""
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.DUE, now, limit)
-        return [Timer(row["certificate_id"], Reminder(row["about"]), row["revision"], row["due"]) for row in rows]
+            known = [(life.kind, about) for life in self._lives for about in life.reminders]
+            kinds, reminders = [kind for kind, _ in known], [about for _, about in known]
+            rows = await connection.fetch(sql.DUE, now, limit, kinds, reminders)
+        return [Timer(*row.values()) for row in rows]
 
-    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
+    async def parked(self, subject_id: UUID | None = None) -> Sequence[Parked]:
         """What is parked, in order of arrival."""
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.PARKED, certificate_id)
+            rows = await connection.fetch(sql.PARKED, subject_id)
         return [
             Parked(
                 row["message_id"],
-                row["certificate_id"],
+                row["subject_id"],
                 row["topic"],
                 row["key"],
                 sql.json_data(row["headers"]),
@@ -235,22 +238,27 @@ def _last(rows: Sequence[asyncpg.Record]) -> dict[Series, int]:
 class TurnSession:
     """See `gateway.storage.TurnTransaction`."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, lives: Register) -> None:
         self._writer = writer
+        self._lives = lives
         self._connection = writer.connection
 
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates, which are locked first."""
-        rows = await self._connection.fetch(sql.LOOK, list(message_ids), list(ids), list(numbers))
-        certificates = [row for row in rows if row["what"] == "certificate"]
-        states, unreadable = _states(certificates)
+    async def load(self, message_ids: Sequence[UUID], subjects: Sequence[About]) -> Loaded:
+        """What is known of these messages and subjects, which are locked first."""
+        ids = [one.id for one in subjects if one.id is not None]
+        keys = [(one.kind, one.key) for one in subjects if one.id is None and one.key]
+        rows = await self._connection.fetch(
+            sql.LOAD_TURN, list(message_ids), ids, [kind for kind, _ in keys], [key for _, key in keys]
+        )
+        found = [row for row in rows if row["what"] == "subject"]
+        states, unreadable = self._states(found)
         return Loaded(
             seen=frozenset(row["about"] for row in rows if row["what"] == "seen"),
-            numbers={row["number"]: row["about"] for row in certificates},
+            keys={(row["kind"], row["key"]): row["about"] for row in found},
             states=states,
             parked=frozenset(row["about"] for row in rows if row["what"] == "parked"),
-            tracked=frozenset(row["about"] for row in certificates),
-            heads={row["about"]: row["last_hash"].hex() for row in certificates if row["last_hash"]},
+            tracked=frozenset(row["about"] for row in found),
+            heads={row["about"]: row["last_hash"].hex() for row in found if row["last_hash"]},
             unreadable=unreadable,
         )
 
@@ -270,22 +278,23 @@ class TurnSession:
         if work.dead:
             await self._connection.execute(sql.BURY, *sql.dead_columns(work.dead))
         with no_partition():
-            await self._connection.execute(sql.LEAVE_BEHIND, *sql.turn_columns(work))
+            await self._connection.execute(sql.SAVE_TURN, *sql.turn_columns(work))
         self._writer.topics.update(message.topic for message in work.log)
 
-
-def _states(rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, Certificate], frozenset[UUID]]:
-    """The states, and the certificates whose state another version wrote: they must not hold up the others."""
-    states: dict[UUID, Certificate] = {}
-    unreadable: set[UUID] = set()
-    for row in rows:
-        if row["state"] is None:
-            continue
-        try:
-            states[row["about"]] = Certificate.model_validate_json(row["state"])
-        except ValidationError:
-            unreadable.add(row["about"])
-    return states, frozenset(unreadable)
+    def _states(self, rows: Sequence[asyncpg.Record]) -> tuple[dict[UUID, State], frozenset[UUID]]:
+        """The states, and the subjects whose state nobody can read: they must not hold up the others."""
+        states: dict[UUID, State] = {}
+        unreadable: set[UUID] = set()
+        for row in rows:
+            if row["state"] is None:
+                continue
+            try:
+                states[row["about"]] = self._lives[row["kind"]].read(row["state"])
+            except (NewerState, KeyError):
+                raise Unavailable("a newer version of the gateway has to handle a subject that it wrote") from None
+            except ValidationError:
+                unreadable.add(row["about"])
+        return states, frozenset(unreadable)
 
 
 async def put_blobs(connection: asyncpg.Connection, blobs: Sequence[Blob]) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from adapters.bus.log import columns as log_columns
 from adapters.bus.log import place
-from gateway.core.state import Certificate
+from gateway.core.life import State
 from gateway.ports import Blob
 from gateway.storage import Admitted, DeadLetter, Fresh, Parked, ReceiptRow, Repetition, Stored, Timer, TurnWork
 
@@ -72,9 +72,9 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[]
 """
 
 # adapters/postgres/migrations has both: what a turn starts from, and what it leaves behind.
-LOOK = "SELECT what, about, number, state, last_hash FROM origin.look($1, $2, $3)"
+LOAD_TURN = "SELECT what, about, kind, key, state, last_hash FROM origin.load_turn($1, $2, $3, $4)"
 
-LEAVE_BEHIND = f"SELECT origin.leave_behind({', '.join(f'${place}' for place in range(1, 43))})"
+SAVE_TURN = f"SELECT origin.save_turn({', '.join(f'${place}' for place in range(1, 47))})"
 
 BLOBS = "SELECT sha256, content FROM origin.blob WHERE sha256 = ANY($1::bytea[])"
 
@@ -84,7 +84,7 @@ SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[]) ON CONFLI
 """
 
 PARK = """
-INSERT INTO origin.parked (message_id, certificate_id, topic, key, headers, body, reason, at)
+INSERT INTO origin.parked (message_id, subject_id, topic, key, headers, body, reason, at)
 SELECT * FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::text[], $8::timestamptz[])
 ON CONFLICT (message_id) DO NOTHING
@@ -102,11 +102,16 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 """
 
 PARKED = """
-SELECT message_id, certificate_id, topic, key, headers::text, body, reason, at FROM origin.parked
-WHERE $1::uuid IS NULL OR certificate_id = $1 ORDER BY id
+SELECT message_id, subject_id, topic, key, headers::text, body, reason, at FROM origin.parked
+WHERE $1::uuid IS NULL OR subject_id = $1 ORDER BY id
 """
 
-DUE = "SELECT certificate_id, about, revision, due FROM origin.timer WHERE due <= $1 ORDER BY due LIMIT $2"
+# A due date that only a newer version knows is left to it.
+DUE = """
+SELECT s.kind, t.subject_id, t.about, t.revision, t.due
+FROM origin.timer t JOIN origin.subject s ON s.id = t.subject_id
+WHERE t.due <= $1 AND (s.kind, t.about) IN (SELECT * FROM unnest($3::text[], $4::text[])) ORDER BY t.due LIMIT $2
+"""
 
 Columns = tuple[Sequence[Any], ...]
 
@@ -195,11 +200,15 @@ def repeated_columns(rows: Sequence[Repetition]) -> Columns:
 
 
 def turn_columns(work: TurnWork) -> Columns:
-    """Arguments of LEAVE_BEHIND, in its groups. Raises UnknownTopic."""
+    """Arguments of SAVE_TURN, in its groups. Raises UnknownTopic."""
     return (
         *blob_columns(work.blobs),
         [message_id for message_id, _ in work.handled],
-        [certificate_id for _, certificate_id in work.handled],
+        [subject_id for _, subject_id in work.handled],
+        [one.id for one in work.opened],
+        [one.kind for one in work.opened],
+        [one.key for one in work.opened],
+        [one.owner for one in work.opened],
         *_state_columns(work.states, work.events),
         *_event_columns(work.events),
         *_timer_columns(work.settled),
@@ -221,11 +230,11 @@ def blob_columns(blobs: Sequence[Blob]) -> Columns:
     )
 
 
-def _state_columns(states: Sequence[Certificate], events: Sequence[Stored]) -> Columns:
+def _state_columns(states: Sequence[State], events: Sequence[Stored]) -> Columns:
     signed = {
-        stored.certificate_id: str(signed_on) for stored in events if (signed_on := stored.event.data.get("signed_on"))
+        stored.subject_id: str(signed_on) for stored in events if (signed_on := stored.event.data.get("signed_on"))
     }
-    heads = {stored.certificate_id: stored.hash for stored in events}
+    heads = {stored.subject_id: stored.hash for stored in events}
     return (
         [state.id for state in states],
         [state.model_dump_json() for state in states],
@@ -240,7 +249,7 @@ def _state_columns(states: Sequence[Certificate], events: Sequence[Stored]) -> C
 
 def _event_columns(events: Sequence[Stored]) -> Columns:
     return (
-        [stored.certificate_id for stored in events],
+        [stored.subject_id for stored in events],
         [stored.sequence for stored in events],
         [stored.id for stored in events],
         [stored.event.kind.value for stored in events],
@@ -253,8 +262,8 @@ def _event_columns(events: Sequence[Stored]) -> Columns:
 
 def _timer_columns(timers: Sequence[Timer]) -> Columns:
     return (
-        [timer.certificate_id for timer in timers],
-        [timer.about.value for timer in timers],
+        [timer.subject_id for timer in timers],
+        [str(timer.about) for timer in timers],
         [timer.revision for timer in timers],
         [timer.due for timer in timers],
     )
@@ -263,7 +272,7 @@ def _timer_columns(timers: Sequence[Timer]) -> Columns:
 def _receipt_columns(rows: Sequence[ReceiptRow]) -> Columns:
     return (
         [row.message_id for row in rows],
-        [row.certificate_id for row in rows],
+        [row.subject_id for row in rows],
         [row.number for row in rows],
         [row.kind for row in rows],
         [bytes.fromhex(row.raw_sha256) for row in rows],
@@ -276,7 +285,7 @@ def parked_columns(rows: Sequence[Parked]) -> Columns:
     """Arguments of PARK."""
     return (
         [row.message_id for row in rows],
-        [row.certificate_id for row in rows],
+        [row.subject_id for row in rows],
         [row.topic for row in rows],
         [row.key for row in rows],
         [json_text(dict(row.headers)) for row in rows],

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 from adapters.postgres.errors import unavailable
-from gateway.core.messages import Part, Reminder
+from gateway.core.messages import Part
 from gateway.reading import (
     CertificateFilter,
     CertificatePage,
@@ -21,6 +21,8 @@ from gateway.reading import (
     ReceiptEntry,
     TimelineEntry,
 )
+
+_PARTS: Final = frozenset(Part)
 
 BY_ID: Final = """
 SELECT id, number, certificate_type, status, revision, sequence, overdue, reference, invoice_no, destination,
@@ -55,14 +57,14 @@ ORDER BY id DESC LIMIT $10
 
 TIMELINE: Final = """
 SELECT e.sequence, e.id, e.kind, e.at, e.data::text AS data
-FROM origin.certificate c JOIN origin.event e ON e.certificate_id = c.id
+FROM origin.certificate c JOIN origin.event e ON e.subject_id = c.id
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2
 ORDER BY e.sequence
 """
 
 RECEIPTS: Final = """
 SELECT r.message_id, r.kind, r.at, encode(r.raw_sha256, 'hex') AS raw_sha256, r.fields::text AS fields
-FROM origin.certificate c JOIN origin.receipt r ON r.certificate_id = c.id
+FROM origin.certificate c JOIN origin.receipt r ON r.subject_id = c.id
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2
 ORDER BY r.at, r.message_id
 """
@@ -70,7 +72,7 @@ ORDER BY r.at, r.message_id
 # A layout is all it takes to paint an original, so its bytes stay here.
 RECEIPT_BYTES: Final = """
 SELECT b.content
-FROM origin.certificate c JOIN origin.receipt r ON r.certificate_id = c.id JOIN origin.blob b ON b.sha256 = r.raw_sha256
+FROM origin.certificate c JOIN origin.receipt r ON r.subject_id = c.id JOIN origin.blob b ON b.sha256 = r.raw_sha256
 WHERE (c.applicant = $1 OR c.exporter = $1) AND c.id = $2 AND r.message_id = $3 AND r.kind <> 'LayoutArrived'
 """
 
@@ -188,7 +190,7 @@ def _certificate(row: asyncpg.Record) -> CertificateView:
         status=row["status"],
         revision=row["revision"],
         sequence=row["sequence"],
-        overdue=[Reminder(about) for about in row["overdue"].split()],
+        overdue=row["overdue"].split(),
         reference=row["reference"],
         invoice=row["invoice_no"],
         destination=row["destination"],
@@ -211,4 +213,5 @@ def _papers(text: str | None) -> Mapping[Part, PaperView]:
             trouble=paper.get("trouble") or None,
         )
         for part, paper in papers.items()
+        if part in _PARTS  # a newer version may know another
     }

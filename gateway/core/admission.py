@@ -1,4 +1,4 @@
-"""Whether a well-formed declaration is new, a repetition, a correction or a conflict. Pure (design section 8, 1-4)."""
+"""Whether a well-formed declaration is new, a repetition, a correction or a conflict. Pure (ops/decisions/0040)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

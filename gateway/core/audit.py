@@ -1,8 +1,9 @@
 """An audit that holds: each event carries the hash of the one before it on its certificate, each day's events a root.
 
 An event's hash is SHA-256 over the canonical JSON (RFC 8785: sorted names, no blanks, UTF-8) of all that is stored
-about it: ``at``, ``certificate``, ``data``, ``id``, ``kind``, ``message``, ``previous``, ``sequence``. The first event
-of a certificate follows `GENESIS`. The status topic carries the same eight members, so anybody who reads it can check.
+about it: ``at``, ``data``, ``id``, ``kind``, ``message``, ``previous``, ``sequence``, and the subject's id under the
+name of its kind, ``certificate``. The first event of a subject follows `GENESIS`. The status topic carries the same
+eight members, so anybody who reads it can check.
 
 A day's root is SHA-256 over the canonical JSON of ``day``, ``events`` (how many), ``leaves`` (SHA-256 over the day's
 event hashes, ordered by certificate id, then sequence) and ``previous`` (the root of the day before). A root kept
@@ -24,12 +25,12 @@ DAY = timedelta(days=1)
 
 
 def event_hash(
-    certificate: UUID, sequence: int, identity: UUID, kind: str, data: Any, message: UUID, at: str, previous: str
+    life: str, subject: UUID, sequence: int, identity: UUID, kind: str, data: Any, message: UUID, at: str, previous: str
 ) -> str:
-    """SHA-256 of one event, hex. `at`: RFC 3339, UTC, milliseconds (microseconds where it has such)."""
+    """SHA-256 of one event of a `life`, hex. `at`: RFC 3339, UTC, milliseconds (microseconds where it has such)."""
     members = {
         "at": at,
-        "certificate": str(certificate),
+        life: str(subject),
         "data": data,
         "id": str(identity),
         "kind": kind,
@@ -81,7 +82,10 @@ class Flaw:
 class Row:
     """One event as the database has it now; whatever it says is doubted."""
 
+    life: str
+    """Kind of subject; "": its subject is gone."""
     certificate: UUID
+    """The subject, of whatever kind."""
     sequence: int
     id: UUID
     kind: str
@@ -155,7 +159,7 @@ def hash_of(row: Row, previous: str) -> str:
     at = f"{row.at[:-4]}Z" if row.at.endswith("000Z") else row.at
     try:
         data = orjson.loads(row.data)
-        return event_hash(row.certificate, row.sequence, row.id, row.kind, data, row.message, at, previous)
+        return event_hash(row.life, row.certificate, row.sequence, row.id, row.kind, data, row.message, at, previous)
     except (TypeError, ValueError):
         return ""
 

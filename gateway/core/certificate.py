@@ -5,13 +5,16 @@ key (time of the reply, running number, verdict) is above the last verdict's; pr
 verdict. What changes nothing is NOTED, so that the timeline still shows it. Printing is decided in `printing`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, get_args
 from uuid import UUID, uuid5
 
 from gateway.core import printing
 from gateway.core.decision import Decision, Event, EventKind, Json, Remind
+from gateway.core.declared import CORRECTABLE, opened, opening_data
+from gateway.core.life import About, Life, Receipt, TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -28,20 +31,19 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
     UnreadableArrived,
 )
 from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
 
+KIND: Final = "certificate"
+FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 PROGRESS = (Review.DRAFT, Review.DECLARED, Review.SENT, Review.RECEIVED, Review.IN_REVIEW)
 REVISABLE = frozenset({"draft", "returned"})
-"""Statuses in which new content under the same number is a correction (design section 8, ruling 3)."""
+"""Statuses in which new content under the same number is a correction (ops/decisions/0040)."""
 
+_REMINDERS = frozenset(Reminder)
 LOST_RACE = "correction_overtaken"
 """A correction was accepted, but a verdict of customs came first and left nothing to correct."""
-
-CORRECTABLE = ("certificate_type", "exporter", "reference", "prints_itself", "media_type", "raw_sha256")
-"""What a correction may change; number, applicant and client stay."""
 
 
 def verdict_key(receipt: BusinessReceipt | TechnicalReceipt) -> str:
@@ -83,13 +85,10 @@ def decide(state: Certificate | None, message: Incoming, now: datetime) -> Decis
             return _overdue(state, message)
 
 
-def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted | None = None) -> Certificate:
-    """The state after `event`. `opening` is the declaration behind the event, where there is one: it opens the
-    certificate's life, and a correction may change whose seal is used and what the ERP calls it."""
+def evolve(state: Certificate | None, event: Event) -> Certificate:
+    """The state after `event`, from the event alone: all events in order rebuild it."""
     if state is None:
-        if opening is None:
-            raise ValueError("a life opens with an accepted declaration")
-        state = _opened(opening)
+        state = opened(event)
     changes: dict[str, Any] = {"sequence": state.sequence + 1}
     match event.kind:
         case EventKind.DRAFTED | EventKind.DECLARED:
@@ -100,8 +99,7 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
                 "resends": 0,
                 "papers": printing.anew(state.papers),
             }
-            if opening is not None:
-                changes |= {name: getattr(opening, name) for name in CORRECTABLE}
+            changes |= {name: event.data[told] for name, told in CORRECTABLE.items()}
         case EventKind.SENT | EventKind.RECEIVED | EventKind.IN_REVIEW:
             changes |= {"review": Review(event.kind)}
         case EventKind.APPROVED:
@@ -121,39 +119,15 @@ def evolve(state: Certificate | None, event: Event, opening: DeclarationAccepted
         case _:
             changes |= {"papers": printing.evolve(state.papers, event)}
     after = state.model_copy(update=changes)
-    if after.overdue and (left := tuple(about for about in after.overdue if _waits(after, about))) != after.overdue:
+    if after.overdue and (left := tuple(about for about in after.overdue if _still(after, about))) != after.overdue:
         return after.model_copy(update={"overdue": left})
     return after
 
 
-def _with(overdue: tuple[Reminder, ...], about: Reminder) -> tuple[Reminder, ...]:
-    """One more, in the order of the life."""
-    return tuple(each for each in Reminder if each in overdue or each is about)
-
-
-def apply(state: Certificate | None, message: Incoming, now: datetime) -> tuple[Certificate | None, Decision]:
-    """Decide and evolve in one step."""
-    decision = decide(state, message, now)
-    opening = message if isinstance(message, DeclarationAccepted) else None
-    for event in decision.events:
-        state = evolve(state, event, opening)
-    return state, decision
-
-
-def _opened(message: DeclarationAccepted) -> Certificate:
-    return Certificate(
-        id=message.certificate_id,
-        number=message.number,
-        certificate_type=message.certificate_type,
-        exporter=message.exporter,
-        applicant=message.applicant,
-        client=message.client,
-        reference=message.reference,
-        revision=message.revision,
-        prints_itself=message.prints_itself,
-        media_type=message.media_type,
-        raw_sha256=message.raw_sha256,
-    )
+def _with(overdue: tuple[str, ...], about: Reminder) -> tuple[str, ...]:
+    """One more, in the order of the life; those of a newer version last."""
+    ours = tuple(each for each in Reminder if each in overdue or each is about)
+    return (*ours, *(each for each in overdue if each not in ours))
 
 
 def _noted(what: str, **data: Json) -> Decision:
@@ -169,7 +143,7 @@ def _declared(state: Certificate | None, message: DeclarationAccepted) -> Decisi
         due = tuple(Remind(about, message.revision, state.resends) for about in Reminder if _waits(state, about))
         return Decision(events=_noted(LOST_RACE, **noted).events, remind=due)
     kind = EventKind.DECLARED if message.applies else EventKind.DRAFTED
-    event = Event(kind, {"revision": message.revision, "content": message.content_sha256, "raw": message.raw_sha256})
+    event = Event(kind, {**noted, **opening_data(message)})
     if not message.applies:
         return Decision(events=(event,))
     outbound = _outbound(
@@ -323,6 +297,10 @@ def _layout(state: Certificate, message: LayoutArrived, now: datetime) -> Decisi
     return Decision(events=(event, *ready.events), send=ready.send, remind=ready.remind)
 
 
+def _still(state: Certificate, about: str) -> bool:
+    return about not in _REMINDERS or _waits(state, Reminder(about))
+
+
 def _waits(state: Certificate, about: Reminder) -> bool:
     """Is this still to come?"""
     match about:
@@ -340,14 +318,55 @@ def _waits(state: Certificate, about: Reminder) -> bool:
 
 
 def _overdue(state: Certificate, message: TimerDue) -> Decision:
-    if message.revision != state.revision or not _waits(state, message.about):
+    about = Reminder(message.about)
+    if message.revision != state.revision or not _waits(state, about):
         return Decision()
-    alarm = Event(EventKind.OVERDUE, {"about": message.about.value, "resends": state.resends})
-    silent = message.about is Reminder.CUSTOMS_RECEIPT and state.declared and state.raw_sha256
+    alarm = Event(EventKind.OVERDUE, {"about": about.value, "resends": state.resends})
+    silent = about is Reminder.CUSTOMS_RECEIPT and state.declared and state.raw_sha256
     if not silent or state.resends >= message.resends:
         return Decision(events=(alarm,))
     again = _outbound(state.id, state.number, state.declared, state.media_type, state.raw_sha256)
     count = state.resends + 1
-    resent = Event(EventKind.RESENT, {"about": message.about.value, "resend": count, "of": message.resends})
-    remind = Remind(message.about, state.revision, count)
+    resent = Event(EventKind.RESENT, {"about": about.value, "resend": count, "of": message.resends})
+    remind = Remind(about, state.revision, count)
     return Decision(events=(alarm, resent), send=(again,), remind=(remind,))
+
+
+def _about(message: Incoming) -> About:
+    """Customs knows certificates by their numbers only."""
+    if isinstance(message, FROM_CUSTOMS):
+        return About(KIND, key=message.number)
+    return About(KIND, message.subject_id if isinstance(message, TimerDue) else message.certificate_id)
+
+
+def _shown(state: Certificate) -> Mapping[str, Json]:
+    return {
+        "number": state.number,
+        "type": state.certificate_type,
+        "reference": state.reference,
+        "exporter": state.exporter,
+        "applicant": state.applicant,
+        "client": state.client,
+    }
+
+
+LIFE: Final = Life(
+    kind=KIND,
+    messages=frozenset(get_args(Incoming)) - {TimerDue},
+    events=EventKind,
+    reminders=frozenset(reminder.value for reminder in Reminder),
+    about=_about,
+    opens=lambda message: None,  # the intake writes it, under its number
+    read=Certificate.read,
+    decide=decide,
+    evolve=evolve,
+    told=_shown,
+    kept=lambda message: Receipt(message.number, message.raw_sha256) if isinstance(message, FROM_CUSTOMS) else None,
+    unreadable=lambda certificate, letter: UnreadableArrived(
+        message_id=uuid5(letter.id, "told"),
+        certificate_id=certificate,
+        letter=letter.id,
+        code=letter.code,
+        detail=letter.detail,
+    ),
+)

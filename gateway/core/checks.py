@@ -1,7 +1,8 @@
 """A declaration against its profile: rules compiled once into closures over the canonical fields.
 
-The vocabulary is closed (design, law 7): present, absent, equals, one_of, in_codelist, matches, max_length, decimal,
-min, max, count, unique, sum_equals, not_after, and `when` for conditions. An absent value breaks no rule but `present`.
+The vocabulary is closed (ops/decisions/0034): present, absent, equals, one_of, in_codelist, matches, max_length,
+decimal, min, max, count, unique, sum_equals, not_after, and `when` for conditions. An absent value breaks no rule but
+`present`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

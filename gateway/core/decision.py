@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from gateway.core.messages import Outgoing, Reminder
+from gateway.core.value import Value
 
 Json: TypeAlias = str | int | bool | None
 
@@ -61,7 +61,8 @@ class EventKind(StrEnum):
 class Event:
     """One thing that happened. `data` is flat and holds no personal data and no image."""
 
-    kind: EventKind
+    kind: StrEnum
+    """One of its life's; a certificate's are `EventKind`."""
     data: Mapping[str, Json]
 
 
@@ -69,7 +70,7 @@ class Event:
 class Remind:
     """Set a due date: unless the state moved on, `about` is overdue when the rule's time is over."""
 
-    about: Reminder
+    about: StrEnum
     revision: int
     resends: int = 0
     """How often the declaration was sent again by now; the rule may give it another time after that."""
@@ -80,5 +81,5 @@ class Decision:
     """The answer of `decide` to one message."""
 
     events: tuple[Event, ...] = ()
-    send: tuple[Outgoing, ...] = ()
+    send: tuple[Value, ...] = ()
     remind: tuple[Remind, ...] = ()

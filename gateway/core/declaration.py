@@ -76,7 +76,7 @@ class Goods(Block):
     third_unit: Annotated[Text | None, Official("SecdGoodsUnitRef", 20, "第二辅助单位")] = None
     """3rd unit"""
     gross_weight: Annotated[Text | None, Official("GrossWt", 25, "毛重")] = None
-    """Gross weight (M, T: required, seed 2)"""
+    """Gross weight; M and T need it (manual-001-1-16)"""
     net_weight: Annotated[Text | None, Official("NetWt", 25, "净重")] = None
     """Net weight"""
     weight_unit: Annotated[Text | None, Official("WtUnit", 10, "重量单位")] = None
@@ -194,7 +194,7 @@ class Declaration(Block):
     certificate_status: Annotated[Text, Official("CertStatus", 1, "证书状态")]
     """0 new, 1 amended (更改证), 2 re-issued (重发证); newer docs add 3 amended and re-issued"""
     certificate_type: Annotated[Text, Official("CertType", 2, "证书类型")]
-    """See section 2"""
+    """Codes: codelists/certificate_types.csv"""
     owner_filing_no: Annotated[Text | None, Official("EntMgrNo", 19, "货主企业备案号", may_be_empty=True)] = None
     """Filing number of the goods owner; the element must be there, may be empty"""
     exporter_code: Annotated[Text, Official("CiqRegNo", 18, "出口商代码")]
@@ -212,7 +212,7 @@ class Declaration(Block):
     issuing_office: Annotated[Text | None, Official("OrgCode", 20, "签证机构代码")] = None
     """Issuing customs, 4-digit 关区 code"""
     collecting_office: Annotated[Text | None, Official("FetchPlace", 20, "领证机构")] = None
-    """Collecting customs; must equal OrgCode (seed 2)"""
+    """Collecting customs; must equal OrgCode (manual-001-3)"""
     application_place: Annotated[Text | None, Official("AplAdd", 30, "申请地址")] = None
     """Place of application in English, e.g. NINGBO, CHINA"""
     invoice_date: Annotated[Text | None, Official("InvDate", 10, "发票日期")] = None
@@ -256,7 +256,7 @@ class Declaration(Block):
     shipment_date: Annotated[Text | None, Official("IntendExpDate", 10, "出运日期")] = None
     """Date of shipment"""
     trade_mode: Annotated[Text | None, Official("TradeModeCode", 4, "贸易方式代码")] = None
-    """CoO code list 0-10,33,34 (section 4)"""
+    """CoO code list 0-10,33,34 (codelists/trade_modes.csv)"""
     fob_value: Annotated[Text | None, Official("FOBValue", 25, "FOB值")] = None
     """FOB value"""
     total_amount: Annotated[Text | None, Official("TotalAmt", 25, "总金额")] = None

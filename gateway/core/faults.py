@@ -7,7 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_FAULTS = 200
-"""Most faults one answer carries (design section 8, ruling 6)."""
+"""Most faults one answer carries (ops/decisions/0042)."""
 
 
 class Severity(StrEnum):
@@ -31,7 +31,10 @@ class Fault(BaseModel):
     remedy: Annotated[str, Field(description="one sentence: what to do")] = ""
     line: Annotated[int | None, Field(description="line in the document, from 1, where known")] = None
     severity: Severity = Severity.REFUSE
-    source: Annotated[str, Field(description="where the rule comes from: manual, notice or 'ours'")] = ""
+    source: Annotated[
+        str,
+        Field(description="where the rule comes from, and where that is published"),
+    ] = ""
 
 
 class Refused(Exception):

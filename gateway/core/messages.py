@@ -9,16 +9,13 @@ from enum import StrEnum
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from gateway.core.life import TimerDue
+from gateway.core.value import Value
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of some bytes, lower-case hex."""
-
-
-class Value(BaseModel):
-    """A frozen value; an unknown name is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Part(StrEnum):
@@ -298,17 +295,6 @@ class Reminder(StrEnum):
     FILES = "files"
     """The signed files, once both layouts are here."""
     PRINT_RESULT = "print_result"
-
-
-class TimerDue(Value):
-    """A due date passed."""
-
-    message_id: UUID
-    certificate_id: UUID
-    about: Reminder
-    revision: int
-    resends: int = 0
-    """How often the rule in force lets the declaration be sent again, all in all."""
 
 
 class CustomsDeclaration(Value):

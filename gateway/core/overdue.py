@@ -12,7 +12,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from gateway.core.messages import Reminder, Value
+from gateway.core.messages import Reminder
+from gateway.core.value import Value
 
 
 class RulesRefused(Exception):
@@ -44,7 +45,8 @@ class Rule(Value):
         return (self.again or self.after) if resends else self.after
 
 
-Rules = Mapping[Reminder, Rule]
+Rules = Mapping[str, Rule]
+"""Reminder -> its rule."""
 
 
 def load_rules(text: str, shipped: Rules = MappingProxyType({})) -> Rules:
@@ -61,8 +63,8 @@ def load_rules(text: str, shipped: Rules = MappingProxyType({})) -> Rules:
             for one in error.errors(include_input=False, include_url=False)
         ]
         raise RulesRefused(f"A rule about what is overdue can't be used: {' '.join(told)}") from None
-    found = {rule.about: rule for rule in rules}
-    whole = {**shipped, **found}
+    found: dict[str, Rule] = {rule.about: rule for rule in rules}
+    whole: dict[str, Rule] = {**shipped, **found}
     if len(found) != len(rules) or set(whole) != set(Reminder):
         raise RulesRefused(f"There must be one rule about each of: {', '.join(Reminder)}.")
     return MappingProxyType(whole)

@@ -1,4 +1,4 @@
-"""The print room's rules: render first, then authorise, then print; at most once (design law 9).
+"""The print room's rules: render first, then authorise, then print; at most once (ops/decisions/0035).
 
 A certificate has two papers, original and copy (正本, 副本). Each is rendered from its layout, authorised by the hash
 of the signed file, claimed by one print worker and confirmed. Nothing is retried by itself once a byte may have

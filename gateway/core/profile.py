@@ -1,8 +1,8 @@
 """A certificate type as data: the format of ``schemas/profiles/*.toml`` and of code lists, read from texts.
 
 A profile names its form, its number's pattern and its rules. A rule is one *word* of a closed vocabulary, or one named
-predicate, on one path, under conditions. What a broken rule does follows from how sure its source is (design, law 8.8):
-surer than [M] refuses, the others warn, unless the rule says otherwise.
+predicate, on one path, under conditions. What a broken rule does follows from how sure its source is: surer than [M]
+refuses, the others warn, unless the rule says otherwise (ops/decisions/0034).
 """
 
 import csv
@@ -10,18 +10,15 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.core.faults import Severity
+from gateway.core.sources import SourceError, Sources, Sure, told
 
 REFUSING: Final = frozenset({"V", "H", "M-H"})
 """How sure a source must be for its rules to refuse."""
-
-Sure = Literal["V", "H", "M-H", "M", "L-M", "L", "mem", "ours"]
-"""V seen, H official or several sources, M one decent source, L weak, mem from memory, ours this project's own."""
-
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -51,6 +48,7 @@ class Rule(_Data):
     message: str
     remedy: str
     source: str
+    """Ids of sources; in a `sourced` profile what they are called, and where they are published."""
     sure: Sure
     severity: Severity | None = None
 
@@ -150,6 +148,16 @@ def load_profiles(texts: Mapping[str, str]) -> Mapping[str, Profile]:
         included = (rule for one in header.includes for rule in rules[one])
         found[header.type] = Profile(header, (*included, *rules[name]))
     return MappingProxyType(found)
+
+
+def sourced(profile: Profile, sources: Sources) -> Profile:
+    """The same, with each citation told for a reader, once for all documents. Raises ProfileError."""
+    try:
+        rules = tuple(rule.model_copy(update={"source": told(rule.source, sources)}) for rule in profile.rules)
+        header = {"sources": tuple(told(one, sources) for one in profile.header.sources)}
+    except SourceError as error:
+        raise ProfileError(f"profile {profile.header.type}: {error}") from None
+    return Profile(profile.header.model_copy(update=header), rules)
 
 
 def _rules(name: str, table: Mapping[str, Any]) -> tuple[Rule, ...]:

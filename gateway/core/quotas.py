@@ -11,7 +11,7 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from gateway.core.messages import Value
+from gateway.core.value import Value
 
 MINUTE: Final = 60
 DAY: Final = 86_400

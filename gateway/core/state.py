@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any, Final
 from uuid import UUID
 
-from pydantic import Field, field_validator
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
-from gateway.core.messages import Part, Reminder, Value
+from gateway.core.life import NewerState
+from gateway.core.messages import Part
 
 
 class Review(StrEnum):
@@ -33,7 +36,14 @@ class PrintState(StrEnum):
     MISPRINTED = "misprinted"  # an approved exception only
 
 
-class Paper(Value):
+class Kept(BaseModel):
+    """A stored state, or a part of one. What a newer version added to it is kept, though this one knows nothing of it:
+    processes of two versions may work side by side."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Paper(Kept):
     """One of the two papers of a certificate."""
 
     layout: str = ""
@@ -76,10 +86,17 @@ def beyond_recall(papers: Iterable[Paper]) -> bool:
     return any(paper.print is not PrintState.NONE for paper in papers)
 
 
-class Certificate(Value):
+VERSION: Final = 1
+"""Of the state of a certificate. A version that changes what is stored in a way that older ones can't carry on has the
+next one: they leave such a certificate to it."""
+
+
+class Certificate(Kept):
     """The state of one certificate: all that `decide` needs to know."""
 
     id: UUID
+    version: int = VERSION
+    """The newest that wrote it."""
     number: str
     certificate_type: str
     exporter: str
@@ -101,15 +118,37 @@ class Certificate(Value):
     """The revision that customs was told of."""
     resends: int = 0
     """How often it was sent to customs again."""
-    overdue: tuple[Reminder, ...] = ()
-    """What was due and is still missing."""
+    overdue: tuple[str, ...] = ()
+    """What was due and is still missing: a `Reminder`, or one that only a newer version knows."""
     papers: dict[Part, Paper] = Field(default_factory=lambda: {part: Paper() for part in Part})
+    other_papers: dict[str, Any] = Field(default_factory=dict, exclude=True)
+    """Those that only a newer version knows."""
 
     @field_validator("papers")
     @classmethod
     def _in_order(cls, papers: dict[Part, Paper]) -> dict[Part, Paper]:
         """Original first: a database's JSON forgets the order, and jobs are asked for in it."""
         return {part: papers.get(part) or Paper() for part in Part}
+
+    @field_serializer("papers")
+    def _all_papers(self, papers: dict[Part, Paper]) -> dict[str, Any]:
+        return {**{part.value: paper.model_dump(mode="json") for part, paper in papers.items()}, **self.other_papers}
+
+    @classmethod
+    def read(cls, text: str) -> "Certificate":
+        """A stored state. Raises NewerState; ValidationError for what no version wrote."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            stored = orjson.loads(text)
+            papers = stored.get("papers", {})
+            others = {part: papers.pop(part) for part in set(papers) - set(Part)}
+            try:
+                return cls.model_validate_json(orjson.dumps({**stored, "other_papers": others}))
+            except ValidationError:
+                if stored.get("version", VERSION) > VERSION:
+                    raise NewerState from None
+                raise
 
     @property
     def status(self) -> str:

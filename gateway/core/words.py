@@ -1,4 +1,4 @@
-"""The words of a profile's rules: a closed vocabulary (design, law 7), each made into a closure over a value.
+"""The words of a profile's rules: a closed vocabulary (ops/decisions/0034), each made into a closure over a value.
 
 An absent value breaks no rule but `present`; the caller sees to that.
 """

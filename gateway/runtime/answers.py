@@ -11,6 +11,7 @@ from gateway.core.admission import Known, Verdict
 from gateway.core.faults import Fault, in_order
 from gateway.core.quotas import Over
 from gateway.runtime.door_faults import our_mistake, over_quota
+from gateway.runtime.sources import source
 
 ON_FILE = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 """The declaration is there."""
@@ -162,4 +163,4 @@ CLASHES: Mapping[str, tuple[str, str]] = MappingProxyType(
 def clash_fault(code: str) -> Fault:
     """What a conflict says. It never tells whose the number is."""
     message, remedy = CLASHES[code]
-    return Fault(code=code, message=message, remedy=remedy, source="ours")
+    return Fault(code=code, message=message, remedy=remedy, source=source("decision-0040"))

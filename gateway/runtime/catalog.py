@@ -8,9 +8,10 @@ import schemas
 from gateway.core.checks import Checks, compile_profile
 from gateway.core.faults import Fault
 from gateway.core.overdue import Rules, load_rules
-from gateway.core.profile import CodeList, load_codelists, load_profiles
+from gateway.core.profile import CodeList, Profile, load_codelists, load_profiles, sourced
 from gateway.core.quotas import Limits, load_quotas
 from gateway.ports import Reading
+from gateway.runtime.sources import load_register, source
 
 
 @cache
@@ -20,11 +21,18 @@ def load_lists() -> Mapping[str, CodeList]:
 
 
 @cache
+def load_types() -> Mapping[str, Profile]:
+    """Profiles by certificate type, with their sources told. Raises ProfileError."""
+    register = load_register()
+    profiles = load_profiles(_texts("profiles", ".toml"))
+    return MappingProxyType({kind: sourced(profile, register) for kind, profile in sorted(profiles.items())})
+
+
+@cache
 def load_checks() -> Mapping[str, Checks]:
     """Compiled checks by certificate type. Raises ProfileError."""
     lists = load_lists()
-    profiles = load_profiles(_texts("profiles", ".toml"))
-    return MappingProxyType({kind: compile_profile(profile, lists) for kind, profile in profiles.items()})
+    return MappingProxyType({kind: compile_profile(profile, lists) for kind, profile in load_types().items()})
 
 
 @cache
@@ -57,7 +65,7 @@ class ProfileChecks:
                     line=line,
                     message="There is no profile for this certificate type.",
                     remedy=f"Types that can be declared here: {', '.join(sorted(self._checks))}.",
-                    source="schemas/profiles",
+                    source=source("decision-0034"),
                 )
             ]
         return [finding.fault(reading.locate) for finding in checks.run(reading.fields)]

@@ -7,6 +7,7 @@ from uuid import UUID
 from gateway.core.faults import Fault, Severity
 from gateway.core.numbers import Series
 from gateway.core.quotas import Over, Quota
+from gateway.runtime.sources import source
 
 
 def not_plain() -> Fault:
@@ -15,7 +16,7 @@ def not_plain() -> Fault:
         code="FILE-NOT-PLAIN",
         message="This is no regular file, or the gateway may not read it.",
         remedy="Put the document itself into the folder, readable for the gateway.",
-        source="ours",
+        source=source("decision-0037"),
     )
 
 
@@ -25,7 +26,7 @@ def too_large(limit: int) -> Fault:
         code="DOC-TOO-LARGE",
         message=f"The document is larger than {limit} bytes.",
         remedy="Split the goods over several declarations, or ask the operator to raise ORIGIN_MAX_BYTES.",
-        source="ours",
+        source=source("decision-0047"),
     )
 
 
@@ -36,7 +37,7 @@ def our_mistake(kept: UUID) -> Fault:
         message="This is our mistake: the declaration was not accepted, and is kept for the operator.",
         remedy="Do not send the same again: it would break again. Ask the operator to send it on when the mistake is "
         f"mended: origin dlt replay {kept}.",
-        source="ours",
+        source=source("decision-0032"),
     )
 
 
@@ -46,7 +47,7 @@ def unknown_media_type(known: tuple[str, ...]) -> Fault:
         code="DOC-MEDIA-TYPE",
         message="The content type is not one the gateway reads.",
         remedy=f"Send one of: {', '.join(known)}.",
-        source="ours",
+        source=source("decision-0030"),
     )
 
 
@@ -56,7 +57,7 @@ def wrong_charset(named: str | None) -> Fault:
         code="DOC-MEDIA-TYPE",
         message=f"The content type names {named or 'an unknown one'} as charset; the gateway reads UTF-8.",
         remedy="Send the document in UTF-8, and leave the charset out or name utf-8.",
-        source="ours",
+        source=source("decision-0030"),
     )
 
 
@@ -66,7 +67,7 @@ def key_reserved() -> Fault:
         code="KEY-RESERVED",
         message="An idempotency key that reads content: or sha256: and 64 hexadecimal digits is the gateway's own.",
         remedy="Use a key of your own making, e.g. a UUID; or leave it out, and the same bytes are known again.",
-        source="ours",
+        source=source("decision-0040"),
     )
 
 
@@ -78,7 +79,7 @@ def foreign(path: str, line: int | None) -> Fault:
         line=line,
         message="The entering company (AplRegNo) is not the enterprise this client belongs to.",
         remedy="Declare in your own enterprise's name, or use that enterprise's own client.",
-        source="GACC notice 2022-1: only data the applying company imports itself",
+        source=source("interface-own-data; decision-0039"),
     )
 
 
@@ -92,7 +93,7 @@ def no_leave(path: str, line: int | None, client: str) -> Fault:
         " declare for it.",
         remedy="Correct the code if it should be your own enterprise's. If you declare for that exporter (代理申报),"
         f" ask the gateway's operator to enter your leave: origin client grant {client} --exporter <its credit code>.",
-        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
+        source=source("interface-own-data; decision-0023"),
     )
 
 
@@ -106,7 +107,7 @@ def leave_proposed(path: str, line: int | None) -> Fault:
         " confirmed yet that it may declare for it.",
         remedy="It is accepted meanwhile. Ask the gateway's operator for an answer: origin client grants --proposed.",
         severity=Severity.WARN,
-        source="GACC notice 2022-1, CiqRegNo: whose certificate it is, and whose numbers",
+        source=source("interface-own-data; decision-0023"),
     )
 
 
@@ -118,7 +119,7 @@ def over_quota(found: Over) -> Fault:
         message=f"This client has its quota of {found.most} {what}; nothing of this was read or kept.",
         remedy=f"Send the same again in {found.seconds} seconds. If that is your real need, ask the gateway's operator:"
         " origin client quota.",
-        source="ours",
+        source=source("decision-0024"),
     )
 
 
@@ -130,7 +131,7 @@ def too_many_drafts(path: str, line: int | None, most: int) -> Fault:
         line=line,
         message=f"This client has its quota of {most} {_QUOTAS[Quota.OPEN_DRAFTS]}.",
         remedy="Declare some of them (ApplyType 1), then send this again; or ask the operator (origin client quota).",
-        source="ours",
+        source=source("decision-0024"),
     )
 
 
@@ -156,7 +157,7 @@ def no_glyph(path: str, line: int | None, missing: Set[str]) -> Fault:
         line=line,
         message=f"The certificate's font has no glyph for {points}.",
         remedy="Write it with characters that can be printed.",
-        source="ours",
+        source=source("decision-0026"),
     )
 
 
@@ -168,7 +169,7 @@ def paper_too_long(path: str, line: int | None, most: int) -> Fault:
         line=line,
         message=f"The certificate would take more than {most} sheets of paper.",
         remedy="Shorten the descriptions and take out line breaks, or split the goods over several declarations.",
-        source="ours: a layout document has at most 1,000 pages",
+        source=source("decision-0026"),
     )
 
 
@@ -179,5 +180,5 @@ def range_full(wish: Series) -> Fault:
         path="/Certificate/CertificateHead/CertNo",
         message=f"No certificate number is left in the series {wish.certificate_type}{wish.year} of this enterprise.",
         remedy="Give the client another serial prefix (origin client add --prefix), or send your own number.",
-        source="GACC notice 2022-1, CertNo",
+        source=source("interface-number; decision-0040"),
     )

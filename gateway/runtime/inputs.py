@@ -4,21 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from gateway.core.envelope import timestamp
-from gateway.core.messages import (
-    AttachmentReceipt,
-    BusinessReceipt,
-    Incoming,
-    LayoutArrived,
-    TechnicalReceipt,
-    TimerDue,
-)
+from gateway.core.life import About, Register, TimerDue
 from gateway.ports import Blob, Inlet, Record, Unreadable
 from gateway.storage import Timer
 
-FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
 LARGE = 64 << 10
 """Bytes of a document that takes longer than 10 ms to be read or written: that is done in a thread."""
 BREATH = 10
@@ -27,12 +20,15 @@ FROM_STRANGERS = frozenset({"origin.customs.inbound.v1"})
 """Topics that others write to: their keys are no word about a certificate."""
 
 
+NOBODY = About("")
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One message for the turn, with the record or due date it came from (neither: a command) and bytes to keep."""
 
     message_id: UUID
-    message: Incoming | None
+    message: Any
     record: Record | None = None
     blobs: Sequence[Blob] = ()
     unreadable: str = ""
@@ -42,25 +38,12 @@ class Input:
     """Set when a parked message is handled again: the id it is parked under."""
     poison: Unreadable | None = None
     """No reading makes sense of the record."""
-    about: str = ""
-    """The certificate number that the poison names, so that its certificate can be told."""
+    about: About = NOBODY
+    """What a record that could not be read is about, as far as one can tell."""
 
-    @property
-    def number(self) -> str:
-        """The certificate number by which customs knows what this is about; "": none."""
-        return self.message.number if isinstance(self.message, FROM_CUSTOMS) else self.about
-
-    @property
-    def named(self) -> UUID | None:
-        """The certificate that a message, or the key of an unreadable one of our own, names by its id."""
-        if self.message is not None:
-            return None if isinstance(self.message, FROM_CUSTOMS) else self.message.certificate_id
-        if self.record is None or self.record.topic in FROM_STRANGERS:
-            return None
-        try:
-            return UUID(self.record.key)
-        except ValueError:
-            return None
+    def subject(self, lives: Register) -> About:
+        """What it is about."""
+        return self.about if self.message is None else lives.about(self.message)
 
     @classmethod
     def all_of(cls, record: Record, inlet: Inlet) -> "list[Input]":
@@ -82,9 +65,10 @@ class Input:
     @classmethod
     def _unread(cls, record: Record, inlet: Inlet, error: Exception) -> "Input":
         """A reader that breaks is our bug: the message waits, the others flow."""
+        about = inlet.about(record)
         if isinstance(error, Unreadable):
-            return cls(record_id(record), None, record, poison=error, about=inlet.about(record))
-        return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading")
+            return cls(record_id(record), None, record, poison=error, about=about)
+        return cls(record_id(record), None, record, unreadable=f"{type(error).__name__} while reading", about=about)
 
 
 async def read_all(records: Sequence[Record], inlet: Inlet) -> list[Input]:
@@ -118,10 +102,11 @@ def record_id(record: Record) -> UUID:
 
 def timer_input(timer: Timer, resends: int = 0) -> Input:
     """A due date as a message: the same due date has the same id. `resends`: what the rule allows."""
-    message_id = uuid5(timer.certificate_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
+    message_id = uuid5(timer.subject_id, f"timer/{timer.about}/{timer.revision}/{timestamp(timer.due)}")
     due = TimerDue(
         message_id=message_id,
-        certificate_id=timer.certificate_id,
+        kind=timer.kind,
+        subject_id=timer.subject_id,
         about=timer.about,
         revision=timer.revision,
         resends=resends,

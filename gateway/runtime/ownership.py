@@ -1,4 +1,4 @@
-"""Whose declaration it is: who may declare, and for whom (design section 8, ruling 1; ops/decisions/0023). Pure."""
+"""Whose declaration it is: who may declare, and for whom (ops/decisions/0023, 0039). Pure."""
 
 from gateway.core.faults import Fault
 from gateway.ports import Reading

@@ -1,7 +1,7 @@
 """The print worker: claim a job (one row, never transferred), hand the stored file to the printer, report.
 
 After a crash the job comes again. Its claim then says how far it got: a printer that can be asked (the spool) is asked;
-with one that can't, a job that may have reached it is IN DOUBT and a person decides (design law 9).
+with one that can't, a job that may have reached it is IN DOUBT and a person decides (ops/decisions/0035).
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ RESERVED: Final = re.compile(r"(?:content|sha256):[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the door: one client of one enterprise (design section 8, ruling 1)."""
+    """Who is at the door: one client of one enterprise (ops/decisions/0039)."""
 
     id: str
     enterprise: str
@@ -88,7 +88,7 @@ class Examined(NamedTuple):
     content_sha256: str
     """Of the canonical content: equal for XML and JSON of the same declaration."""
     number: str | None
-    """The ERP's own number, where it is well-formed; else the gateway gives one (design section 8, ruling 4)."""
+    """The ERP's own number, where it is well-formed; else the gateway gives one (ops/decisions/0040)."""
     reference: str | None
     warnings: tuple[Fault, ...]
     key: tuple[str, str]

@@ -9,36 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from uuid import UUID, uuid5
+from typing import Any
+from uuid import UUID
 
 from gateway.core.audit import GENESIS
-from gateway.core.certificate import apply
 from gateway.core.decision import Decision, Event
-from gateway.core.envelope import headers
-from gateway.core.messages import (
-    AttachmentReceipt,
-    BusinessReceipt,
-    CustomsDeclaration,
-    Incoming,
-    LayoutArrived,
-    Outgoing,
-    PrintJob,
-    RenderJob,
-    TechnicalReceipt,
-    TimerDue,
-    UnreadableArrived,
-)
+from gateway.core.life import About, Letter, Opening, Register, State, TimerDue
+from gateway.core.lives import LIVES
 from gateway.core.overdue import Rules
-from gateway.core.state import Certificate
+from gateway.core.value import Value
 from gateway.ports import Blob, Clock, Dialect, Inlet, Message, MessageCodec, Record, Unavailable, Unreadable
 from gateway.runtime import dead_letters
 from gateway.runtime.catalog import load_overdue
 from gateway.runtime.history import STATUS as STATUS
 from gateway.runtime.history import chained, status_message
-from gateway.runtime.inputs import FROM_CUSTOMS as FROM_CUSTOMS
 from gateway.runtime.inputs import LARGE, Input, breathe, read_all
 from gateway.runtime.inputs import timer_input as timer_input
 from gateway.runtime.observer import Observer
+from gateway.runtime.outgoing import OutgoingMessages
 from gateway.runtime.rounds import ALONE, Place
 from gateway.storage import (
     Collision,
@@ -54,8 +42,6 @@ from gateway.storage import (
     TurnWork,
 )
 
-OUTBOUND = "origin.customs.outbound.v1"
-TOPICS = {RenderJob: ("origin.render.job.v1", "render.job"), PrintJob: ("origin.print.job.v1", "print.job")}
 LISTENS = (
     "origin.declaration.accepted.v1",
     "origin.customs.inbound.v1",
@@ -80,7 +66,8 @@ class _Draft:
     """What this turn will write, as it grows."""
 
     handled: list[tuple[UUID, UUID | None]] = field(default_factory=list)
-    states: dict[UUID, Certificate] = field(default_factory=dict)
+    opened: dict[UUID, Opening] = field(default_factory=dict)
+    states: dict[UUID, State] = field(default_factory=dict)
     heads: dict[UUID, str] = field(default_factory=dict)
     events: list[Stored] = field(default_factory=list)
     receipts: list[ReceiptRow] = field(default_factory=list)
@@ -90,7 +77,7 @@ class _Draft:
     parked: list[Parked] = field(default_factory=list)
     unparked: list[UUID] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    sends: list[tuple[UUID, Outgoing]] = field(default_factory=list)
+    sends: list[tuple[UUID, Value]] = field(default_factory=list)
     status: list[Message] = field(default_factory=list)
 
 
@@ -106,13 +93,14 @@ class Turn:
         clock: Clock,
         observer: Observer,
         overdue: Rules | None = None,
+        lives: Register = LIVES,
     ) -> None:
         """`overdue`: rules about what is overdue when; None: the shipped ones."""
         self._overdue = load_overdue() if overdue is None else overdue
+        self._lives = lives
         self._store = store
         self._inlet = inlet
-        self._codec = codec
-        self._dialects = dialects
+        self._outgoing = OutgoingMessages(codec, dialects)
         self._clock = clock
         self._observer = observer
 
@@ -127,7 +115,7 @@ class Turn:
         async with self._store.turn() as transaction:
             await self._transact(transaction, inputs, "", {}, place)
 
-    async def command(self, message: Incoming) -> Sequence[Event]:
+    async def command(self, message: Any) -> Sequence[Event]:
         """A person's command, answered with what it caused. Raises Unavailable, or NotHandled."""
         caused = await self._run([Input(message.message_id, message)])
         if message.message_id not in caused:
@@ -141,26 +129,26 @@ class Turn:
             await self._run_split([timer_input(timer, self._overdue[timer.about].resends) for timer in due])
         return len(due)
 
-    async def replay(self, certificate_id: UUID | None = None) -> int:
-        """Handle parked messages again, oldest first, certificate by certificate; returns how many went through.
+    async def replay(self, subject_id: UUID | None = None) -> int:
+        """Handle parked messages again, oldest first, subject by subject; returns how many went through.
 
         Messages that are parked behind them meanwhile are handled too. Raises Unavailable.
         """
         done = 0
         tried: set[UUID] = set()
         held: set[UUID | None] = set()
-        while waiting := [p for p in await self._store.parked(certificate_id) if p.message_id not in tried]:
+        while waiting := [p for p in await self._store.parked(subject_id) if p.message_id not in tried]:
             for parked in waiting:
                 tried.add(parked.message_id)
-                if parked.certificate_id in held:
+                if parked.subject_id in held:
                     continue
                 record = Record(parked.topic, -1, -1, parked.key, parked.body, parked.headers)
                 first, *more = await read_all([record], self._inlet)
                 item = replace(first, parked_as=parked.message_id)
                 if item.message_id in await self._run_split([item, *more]):
                     done += 1
-                elif parked.certificate_id is not None:
-                    held.add(parked.certificate_id)
+                elif parked.subject_id is not None:
+                    held.add(parked.subject_id)
         return done
 
     async def _run_split(self, inputs: list[Input]) -> Caused:
@@ -197,18 +185,15 @@ class Turn:
         self, transaction: TurnTransaction, inputs: list[Input], bad: str, before: Caused, place: Place = ALONE
     ) -> Caused:
         """`before`: what a try with an unknown outcome caused, which is the truth for messages seen by now."""
-        loaded = await transaction.load(
-            [item.message_id for item in inputs],
-            [identity for item in inputs if (identity := item.named)],
-            [item.number for item in inputs if item.number],
-        )
+        about = [item.subject(self._lives) for item in inputs]
+        loaded = await transaction.load([item.message_id for item in inputs], about)
         place.release()
         now = self._clock.now()
         draft = _Draft()
         caused: Caused = {}
         waiting = set(loaded.parked)
         seen = set(loaded.seen)
-        for number, item in enumerate(inputs, 1):
+        for number, (item, named) in enumerate(zip(inputs, about, strict=True), 1):
             await breathe(number)
             if item.timer is not None:
                 draft.settled.append(item.timer)
@@ -219,16 +204,16 @@ class Turn:
                 continue
             seen.add(item.message_id)
             reason = bad or item.unreadable
-            subject = _subject(item, loaded)
+            subject = self._subject(item, named, loaded, draft)
             if not reason and subject in waiting and not item.timer and not item.parked_as:
-                reason = "waits behind a parked message of the same certificate"
+                reason = f"waits behind a parked message of the same {named.kind}"
             if not reason and item.poison is not None:
                 if subject is None:
                     self._bury(item, item.poison, loaded, draft, now)
                     continue
                 reason = str(item.poison)  # on a topic of our own, about a certificate that is here: it waits for it
             if not reason and subject in loaded.unreadable:
-                reason = "the stored state of its certificate can't be read"
+                reason = f"the stored state of its {named.kind} can't be read"
             if not reason and item.message is not None:
                 try:
                     message = _heard(item.message, subject in waiting)
@@ -250,13 +235,36 @@ class Turn:
         self._observer.turned(len(inputs), draft.events)
         return caused
 
+    def _subject(self, item: Input, named: About, loaded: Loaded, draft: _Draft) -> UUID | None:
+        """The subject that a message is about. None: it is not one of ours."""
+        if named.id is None:
+            return loaded.keys.get((named.kind, named.key)) if item.message is not None else None
+        if named.id in loaded.tracked or named.id in draft.opened:
+            return named.id
+        opening = None if item.message is None else self._lives.of(item.message).opens(item.message)
+        if opening is None:
+            return None
+        draft.opened[opening.id] = opening
+        return opening.id
+
     def _decide(
-        self, item: Input, message: Incoming, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
+        self, item: Input, message: Any, subject: UUID | None, loaded: Loaded, draft: _Draft, now: datetime
     ) -> Sequence[Event]:
+        life = self._lives.of(message)
         before = draft.states.get(subject) or loaded.states.get(subject) if subject else None
-        after, decision = apply(before, message, now) if subject else (None, Decision())
-        if isinstance(message, FROM_CUSTOMS):
-            draft.receipts.append(_receipt(message, subject, now))
+        after, decision = life.apply(before, message, now) if subject else (None, Decision())
+        if (receipt := life.kept(message)) is not None:
+            draft.receipts.append(
+                ReceiptRow(
+                    message_id=message.message_id,
+                    subject_id=subject,
+                    number=receipt.key,
+                    kind=type(message).__name__,
+                    raw_sha256=receipt.raw_sha256,
+                    fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
+                    at=now,
+                )
+            )
             if subject is None:
                 self._observer.stray(message)
         draft.blobs += item.blobs
@@ -264,12 +272,12 @@ class Turn:
             draft.states[subject] = after
             first = after.sequence - len(decision.events) + 1
             head = draft.heads.get(subject) or loaded.heads.get(subject, GENESIS)
-            for stored in chained(subject, first, decision.events, item.message_id, now, head):
+            for stored in chained(life.kind, subject, first, decision.events, item.message_id, now, head):
                 draft.heads[subject] = stored.hash
                 draft.events.append(stored)
-                draft.status.append(status_message(stored, after))
+                draft.status.append(status_message(life, stored, after))
             draft.timers += [
-                Timer(after.id, r.about, r.revision, now + self._overdue[r.about].wait(r.resends))
+                Timer(life.kind, after.id, r.about, r.revision, now + self._overdue[r.about].wait(r.resends))
                 for r in decision.remind
             ]
             draft.sends += [(after.id, outgoing) for outgoing in decision.send]
@@ -286,8 +294,8 @@ class Turn:
         self._observer.parked(record, reason)
 
     def _bury(self, item: Input, poison: Unreadable, loaded: Loaded, draft: _Draft, now: datetime) -> None:
-        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters. The certificate that it
-        names, if it names one, is told."""
+        """Nobody can read it, and it is nobody's: handled, and kept with the dead letters. The subject that it names,
+        if it names one, is told."""
         if item.record is None:
             return
         letter = dead_letters.letter(item.record, poison, GROUP, now)
@@ -295,31 +303,28 @@ class Turn:
         draft.handled.append((item.message_id, None))
         draft.unparked += [item.parked_as] if item.parked_as else []
         self._observer.buried(letter)
-        subject = loaded.numbers.get(item.about)
+        subject = loaded.keys.get((item.about.kind, item.about.key))
         if subject is None or subject in loaded.unreadable:
             return
-        told = UnreadableArrived(
-            message_id=uuid5(letter.id, "told"),
-            certificate_id=subject,
-            letter=letter.id,
-            code=letter.code,
-            detail=letter.detail,
-        )
-        self._decide(Input(told.message_id, told), told, subject, loaded, draft, now)
+        tells = self._lives[item.about.kind].unreadable
+        if tells is not None:
+            told: Any = tells(subject, Letter(letter.id, letter.code, letter.detail))
+            self._decide(Input(told.message_id, told), told, subject, loaded, draft, now)
 
     async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
-        """The draft as rows; declarations for customs are made from the stored bytes here."""
-        wanted = [send.raw_sha256 for _, send in draft.sends if isinstance(send, CustomsDeclaration)]
+        """The draft as rows; what is sent may be made from stored bytes here."""
+        wanted = [wants for _, send in draft.sends if (wants := self._outgoing.wants(send))]
         raws = await transaction.blobs(wanted)
         now = self._clock.now()
         sends = []
-        for number, (subject, outgoing) in enumerate(draft.sends, 1):
-            large = isinstance(outgoing, CustomsDeclaration) and len(raws[outgoing.raw_sha256]) > LARGE
-            made = asyncio.to_thread(self._message, subject, outgoing, raws, now) if large else None
-            sends.append(await made if made else self._message(subject, outgoing, raws, now))
+        for number, (subject, send) in enumerate(draft.sends, 1):
+            raw = raws[wants] if (wants := self._outgoing.wants(send)) else b""
+            made = asyncio.to_thread(self._outgoing.message, subject, send, raw, now) if len(raw) > LARGE else None
+            sends.append(await made if made else self._outgoing.message(subject, send, raw, now))
             await breathe(number)
         return TurnWork(
             handled=draft.handled,
+            opened=[one for one in draft.opened.values() if one.id in draft.states],
             states=list(draft.states.values()),
             events=draft.events,
             receipts=draft.receipts,
@@ -332,51 +337,9 @@ class Turn:
             log=list(chain(sends, draft.status, map(dead_letters.message, draft.dead))),
         )
 
-    def _message(self, subject: UUID, outgoing: Outgoing, raws: Mapping[str, bytes], now: datetime) -> Message:
-        if isinstance(outgoing, CustomsDeclaration):
-            topic, kind, body = OUTBOUND, "customs.outbound", self._official(outgoing, raws[outgoing.raw_sha256])
-        else:
-            topic, kind = TOPICS[type(outgoing)]
-            body = self._codec.encode(outgoing)
-        return Message(
-            topic, str(subject), body, headers(kind, outgoing.message_id, str(subject), now, "application/xml")
-        )
 
-    def _official(self, outgoing: CustomsDeclaration, raw: bytes) -> bytes:
-        """The official Certificate message: the stored declaration under its number.
-
-        The door has judged it: no model is made again of its canonical data, and the message is validated as it leaves.
-        """
-        fields = self._dialects[outgoing.media_type].read(raw).fields
-        invoices = tuple({**invoice, "certificate_number": outgoing.number} for invoice in fields.get("invoices", ()))
-        numbered = {**fields, "number": outgoing.number, "invoices": invoices}
-        return self._dialects["application/xml"].write(numbered)
-
-
-def _heard(message: Incoming, waiting: bool) -> Incoming:
+def _heard(message: Any, waiting: bool) -> Any:
     """What customs said may be among the parked messages: then a due date is an alarm, and nothing is sent again."""
     if waiting and isinstance(message, TimerDue):
         return message.model_copy(update={"resends": 0})
     return message
-
-
-def _subject(item: Input, loaded: Loaded) -> UUID | None:
-    """The certificate a message is about: by its id, or by the number customs knows. None: not one of ours."""
-    if isinstance(item.message, FROM_CUSTOMS):
-        return loaded.numbers.get(item.message.number)
-    named = item.named
-    return named if named in loaded.tracked else None
-
-
-def _receipt(
-    message: TechnicalReceipt | BusinessReceipt | AttachmentReceipt | LayoutArrived, subject: UUID | None, now: datetime
-) -> ReceiptRow:
-    return ReceiptRow(
-        message_id=message.message_id,
-        certificate_id=subject,
-        number=message.number,
-        kind=type(message).__name__,
-        raw_sha256=message.raw_sha256,
-        fields=message.model_dump_json(exclude={"message_id", "raw_sha256"}, exclude_defaults=True),
-        at=now,
-    )

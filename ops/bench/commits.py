@@ -45,9 +45,9 @@ TABLE = (
     "ALTER TABLE bench.batch ALTER COLUMN body SET STORAGE EXTERNAL",
     *(
         f"CREATE TABLE IF NOT EXISTS bench.{name} (LIKE origin.{name} INCLUDING ALL)"
-        for name in ("blob", "certificate", "intake", "log")
+        for name in ("blob", "subject", "intake", "log")
     ),
-    "TRUNCATE bench.batch, bench.blob, bench.certificate, bench.intake, bench.log",
+    "TRUNCATE bench.batch, bench.blob, bench.subject, bench.intake, bench.log",
 )
 INSERT = "INSERT INTO bench.batch (body) SELECT * FROM unnest($1::bytea[])"
 ROWS = """
@@ -63,8 +63,8 @@ WITH documents AS (
     SELECT 'origin.declaration.accepted.v1', 0, place, id::text, headers::jsonb, body
     FROM unnest($3::uuid[], $5::bigint[], $6::text[], $7::bytea[]) AS m(id, place, headers, body)
 )
-INSERT INTO bench.certificate (
-    id, number, certificate_type, exporter, applicant, client, invoice_no, destination, revision, status,
+INSERT INTO bench.subject (
+    id, key, certificate_type, owner, applicant, client, invoice_no, destination, revision, status,
     content_sha256, raw_sha256, media_type, accepted_at, updated_at)
 SELECT id, place::text, 'C', '91330299MA9XYD0C2A', '91330299MA9XYD0C2A', 'erp', place::text, '710', 1, 'accepted',
        sha256, sha256, 'application/xml', now(), now()

@@ -10,44 +10,44 @@ import asyncpg
 from adapters.postgres.pool import connect
 from ops.bench.ground import Ground
 
-TABLES = ("inbox", "event", "receipt", "blob", "timer", "log", "certificate")
+TABLES = ("inbox", "event", "receipt", "blob", "timer", "log", "subject")
 LIKE = "CREATE TABLE bench.{name} (LIKE origin.{name} INCLUDING ALL)"
 # A transaction of the turn is known by the id that its rows bear.
 READ: Mapping[str, str] = {
-    "inbox": "message_id, certificate_id, at",
-    "event": "certificate_id, sequence, id, kind, data::text, message_id, at, hash, day",
-    "receipt": "message_id, certificate_id, number, kind, raw_sha256, fields::text, at",
+    "inbox": "message_id, subject_id, at",
+    "event": "subject_id, sequence, id, kind, data::text, message_id, at, hash, day",
+    "receipt": "message_id, subject_id, number, kind, raw_sha256, fields::text, at",
     "blob": "sha256, kind, media_type, content, created_at",
-    "timer": "certificate_id, about, revision, due",
+    "timer": "subject_id, about, revision, due",
     "log": 'topic, partition, "offset", key, headers::text, body, written_at',
 }
 STATES = """
-SELECT id, state::text, status, sequence, signed_on, updated_at, last_hash, overdue FROM origin.certificate
+SELECT id, state::text, status, sequence, signed_on, updated_at, last_hash, overdue FROM origin.subject
 """
 WRITE = """
 WITH handled AS (
-    INSERT INTO bench.inbox (message_id, certificate_id, at)
+    INSERT INTO bench.inbox (message_id, subject_id, at)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])
 ), happened AS (
-    INSERT INTO bench.event (certificate_id, sequence, id, kind, data, message_id, at, hash, day)
+    INSERT INTO bench.event (subject_id, sequence, id, kind, data, message_id, at, hash, day)
     SELECT * FROM unnest($4::uuid[], $5::int[], $6::uuid[], $7::text[], $8::jsonb[], $9::uuid[], $10::timestamptz[],
                          $11::bytea[], $12::date[])
 ), received AS (
-    INSERT INTO bench.receipt (message_id, certificate_id, number, kind, raw_sha256, fields, at)
+    INSERT INTO bench.receipt (message_id, subject_id, number, kind, raw_sha256, fields, at)
     SELECT * FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bytea[], $18::jsonb[],
                          $19::timestamptz[])
 ), kept AS (
     INSERT INTO bench.blob (sha256, kind, media_type, content, created_at)
     SELECT * FROM unnest($20::bytea[], $21::text[], $22::text[], $23::bytea[], $24::timestamptz[])
 ), reminded AS (
-    INSERT INTO bench.timer (certificate_id, about, revision, due)
+    INSERT INTO bench.timer (subject_id, about, revision, due)
     SELECT * FROM unnest($25::uuid[], $26::text[], $27::int[], $28::timestamptz[])
 ), sent AS (
     INSERT INTO bench.log (topic, partition, "offset", key, headers, body, written_at)
     SELECT * FROM unnest($29::text[], $30::int[], $31::bigint[], $32::text[], $33::jsonb[], $34::bytea[],
                          $35::timestamptz[])
 )
-UPDATE bench.certificate c
+UPDATE bench.subject c
 SET state = s.state, status = s.status, sequence = s.sequence, signed_on = s.signed_on, updated_at = s.updated_at,
     last_hash = s.last_hash, overdue = s.overdue
 FROM unnest($36::uuid[], $37::jsonb[], $38::text[], $39::int[], $40::text[], $41::timestamptz[], $42::bytea[],
@@ -62,10 +62,10 @@ async def written_again(ground: Ground, *, opening: bool) -> tuple[float, int]:
     """Messages a second, and messages a batch. `opening`: the batches of declarations, else those of receipts."""
     connection = await connect(ground.dsn)
     try:
-        for name in (*READ, "certificate"):
+        for name in (*READ, "subject"):
             await connection.execute(f"DROP TABLE IF EXISTS bench.{name}")
             await connection.execute(f"CREATE TABLE bench.{name} (LIKE origin.{name} INCLUDING ALL)")
-        await connection.execute("INSERT INTO bench.certificate SELECT * FROM origin.certificate")
+        await connection.execute("INSERT INTO bench.subject SELECT * FROM origin.subject")
         batches = await _batches(connection, opening=opening)
         await ground.settle()
         messages = sum(len(batch[0]) for batch in batches)

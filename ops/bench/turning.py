@@ -19,6 +19,7 @@ from adapters.store.memory import MemoryStore
 from gateway.app import SystemClock
 from gateway.core import messages as m
 from gateway.core.admission import Known
+from gateway.core.certificate import KIND
 from gateway.metrics import Metrics
 from gateway.ports import Blob, Encodable, Reading, Record
 from gateway.runtime.turn import Turn
@@ -85,7 +86,8 @@ async def lives(count: int) -> float:
     store.tables.blobs[SHA] = Blob(SHA, "declaration", "application/xml", raw)
     for identity, number in numbers.items():
         store.tables.certificates[identity] = Known(identity, number, "A" * 18, 1, "accepted", SHA)
-        store.tables.numbers[number] = identity
+        store.tables.subjects[identity] = (KIND, number)
+        store.tables.keys[KIND, number] = identity
     handled, seconds = 0, 0.0
 
     async def all_of(made: Sequence[m.Incoming]) -> None:

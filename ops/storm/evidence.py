@@ -29,13 +29,13 @@ SELECT id::text, number, certificate_type, exporter, status, sequence,
 FROM origin.certificate
 """
 EVENTS = """
-SELECT certificate_id::text AS certificate, sequence, id::text, kind, coalesce(data->>'part', '') AS part,
+SELECT subject_id::text AS certificate, sequence, id::text, kind, coalesce(data->>'part', '') AS part,
        message_id::text AS message
-FROM origin.event ORDER BY certificate_id, sequence
+FROM origin.event ORDER BY subject_id, sequence
 """
 INTAKE = "SELECT client, key, certificate_id::text FROM origin.intake"
 SERIES = "SELECT organisation, certificate_type, year, prefix, last FROM origin.number_series"
-RECEIPTS = "SELECT certificate_id::text AS certificate, count(*) AS papers FROM origin.receipt GROUP BY 1"
+RECEIPTS = "SELECT subject_id::text AS certificate, count(*) AS papers FROM origin.receipt GROUP BY 1"
 CLAIMS = "SELECT job::text, certificate_id::text, part, state FROM origin.print_claim"
 FILES = """
 SELECT r.certificate_id::text, r.part, encode(r.file_sha256, 'hex'), encode(sha256(b.content), 'hex')

@@ -36,7 +36,7 @@ PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
 ACCEPTED = "SELECT count(*) FROM origin.certificate WHERE id = ANY($1::uuid[]) AND status = 'accepted'"
 OPEN = "SELECT count(*) FROM origin.certificate WHERE NOT status = ANY($1::text[])"
 REFUSED = """
-SELECT DISTINCT c.id::text AS id, c.exporter FROM origin.certificate c JOIN origin.event e ON e.certificate_id = c.id
+SELECT DISTINCT c.id::text AS id, c.exporter FROM origin.certificate c JOIN origin.event e ON e.subject_id = c.id
 WHERE e.kind = 'print_refused' AND (c.state->'papers'->'original'->>'print' = 'none'
                                     OR c.state->'papers'->'copy'->>'print' = 'none')
 """

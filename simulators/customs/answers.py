@@ -27,7 +27,7 @@ from simulators.customs.scenarios import Scenario, Scenarios, Step
 INBOUND = "origin.customs.inbound.v1"
 SOURCE = "/customs-simulator"
 VALID_FOR = {"RC": timedelta(days=365)}
-"""Validity of a certificate by type (facts 3); others name no end."""
+"""Validity of a certificate by type (guide-validity); others name no end."""
 APPROVED, RETURNED = "5", "3"
 """RepType."""
 LAST = 99

@@ -1,7 +1,8 @@
 """What an examiner would find in a declaration: named predicates over its canonical content. Pure.
 
-Reasons are those users report (facts 7): discharge port outside the importing country, a foreign origin in the marks,
-PACKAGE as a kind of packages. Words and codes of each finding stand in ``scenarios.toml``.
+Reasons are those users report: discharge port outside the importing country (report-ports), a foreign origin in the
+marks (guide-filling), PACKAGE as a kind of packages (report-packages). Words and codes of each finding stand in
+``scenarios.toml``.
 """
 
 import csv

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from adapters.bus.topics import declared
 from adapters.inbound.bus_reading import ANSWERED
-from adapters.store.memory import MemoryQuotas
+from adapters.store.memory_quotas import MemoryQuotas
 from gateway.core.admission import Verdict
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.answers import Answer

@@ -14,10 +14,10 @@ import orjson
 from adapters.bus.kafka_claims import CLAIM
 from gateway.core.admission import Verdict
 from gateway.core.audit import GENESIS, event_hash
-from gateway.core.certificate import LOST_RACE, apply
+from gateway.core.certificate import LIFE, LOST_RACE
 from gateway.core.decision import Event, EventKind
 from gateway.core.envelope import timestamp
-from gateway.core.messages import Part, Reminder
+from gateway.core.messages import Part
 from gateway.core.state import Certificate, Review
 from gateway.ports import Record
 from gateway.runtime.history import STATUS
@@ -117,9 +117,9 @@ def _reached(
 def due_dates_kept(scene: Scene) -> Iterator[str]:
     """I1: who waits has a deadline: a due date stays on file until it was handled, or set anew."""
     tables = scene.house.database.tables
-    newest: dict[tuple[UUID, Reminder, int], Timer] = {}
+    newest: dict[tuple[UUID, str, int], Timer] = {}
     for work in scene.house.database.journal:
-        newest |= {(timer.certificate_id, timer.about, timer.revision): timer for timer in work.timers}
+        newest |= {(timer.subject_id, timer.about, timer.revision): timer for timer in work.timers}
     for key, timer in newest.items():
         scene.checked["I1"] += 1
         if tables.timers.get(key) != timer and timer_input(timer).message_id not in tables.inbox:
@@ -237,7 +237,7 @@ def applied_once(scene: Scene) -> Iterator[str]:
         life = scene.life(promise.id)
         for message_id in dict.fromkeys(stored.message_id for stored in life):
             scene.checked["I6"] += 1
-            state, decision = apply(state, scene.house.heard[message_id], life[0].at)
+            state, decision = LIFE.apply(state, scene.house.heard[message_id], life[0].at)
             events += decision.events
         told = [stored.event for stored in life]
         if [(e.kind, dict(e.data)) for e in events] != [(e.kind, dict(e.data)) for e in told]:
@@ -314,9 +314,10 @@ def chain_holds(scene: Scene) -> Iterator[str]:
     for key in sorted(scene.house.database.tables.events):
         stored = scene.house.database.tables.events[key]
         scene.checked["I14"] += 1
-        previous = head.get(stored.certificate_id, GENESIS)
-        head[stored.certificate_id] = event_hash(
-            stored.certificate_id,
+        previous = head.get(stored.subject_id, GENESIS)
+        head[stored.subject_id] = event_hash(
+            LIFE.kind,
+            stored.subject_id,
             stored.sequence,
             stored.id,
             stored.event.kind.value,
@@ -325,8 +326,19 @@ def chain_holds(scene: Scene) -> Iterator[str]:
             timestamp(stored.at),
             previous,
         )
-        if (stored.previous, stored.hash) != (previous, head[stored.certificate_id]):
-            yield f"event {stored.sequence} of {stored.certificate_id} breaks the chain"
+        if (stored.previous, stored.hash) != (previous, head[stored.subject_id]):
+            yield f"event {stored.sequence} of {stored.subject_id} breaks the chain"
+
+
+def events_rebuild(scene: Scene) -> Iterator[str]:
+    """I14: the events of a life alone make its state again."""
+    lives: dict[UUID, list[Event]] = defaultdict(list)
+    for key, stored in sorted(scene.house.database.tables.events.items()):
+        lives[key[0]].append(stored.event)
+    for certificate_id, state in scene.states.items():
+        scene.checked["I14 fold"] += 1
+        if LIFE.fold(lives[certificate_id]) != state:
+            yield f"the events of {certificate_id} do not make its state"
 
 
 CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
@@ -344,4 +356,5 @@ CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "I10": authorised_file,
     "I13": at_rest,
     "I14": chain_holds,
+    "I14 fold": events_rebuild,
 }

@@ -13,7 +13,9 @@ from adapters.codecs.dialects import dialects
 from adapters.codecs.gateway_xml import GatewayCodec, number_in
 from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
+from gateway.core.certificate import FROM_CUSTOMS, KIND
 from gateway.core.decision import Event
+from gateway.core.life import About
 from gateway.core.messages import Incoming, PrintJob, RenderJob
 from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
@@ -21,11 +23,12 @@ from gateway.runtime.consume import consume
 from gateway.runtime.door import Door, Submission
 from gateway.runtime.examining import Examiner
 from gateway.runtime.kept import Keeper
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.print_room import JOBS as PRINT_JOBS
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.rounds import Ahead, Handle
-from gateway.runtime.turn import FROM_CUSTOMS, LISTENS, OUTBOUND, Turn
+from gateway.runtime.turn import LISTENS, Turn
 from gateway.storage import Collision
 from renderers.layout import RenderRefused
 from renderers.worker import JOBS as RENDER_JOBS
@@ -44,8 +47,8 @@ TICK = 1.0
 """Seconds between two looks at the due dates when none has come."""
 SMALL = 3
 """Records in one poll of a turn: a backlog of so many already makes it begin a batch before the last one is done."""
-MOST_BODY = 790
-"""Bytes that travel on the broker: here declarations are too large for it, jobs and events are not."""
+MOST_BODY = 1150
+"""Bytes that travel on the broker: here declarations for customs are too large for it, all else is not."""
 LOOK = 20.0
 """Seconds between two looks for clients that come to the bus; here nobody does."""
 INTAKES = ("intake-1", "intake-2")
@@ -92,9 +95,9 @@ class BuggyInlet:
         """See `gateway.ports.Inlet`. The customs of this world writes one thing into one document."""
         return (record,), ()
 
-    def about(self, record: Record) -> str:
+    def about(self, record: Record) -> About:
         """See `gateway.ports.Inlet`."""
-        return number_in(record.body)
+        return About(KIND, key=number_in(record.body))
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """See `gateway.ports.Inlet`."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from adapters.store.memory import Draft, MemoryBlobs, MemoryStore, MemoryTurn, Tables
+from gateway.core.life import About
 from gateway.core.messages import RenderJob
 from gateway.ports import Blob, Message, Unavailable
 from gateway.storage import Collision, Loaded, Parked, Timer, TurnWork
@@ -121,10 +122,10 @@ class SimulatedStore(MemoryStore):
         await self.read()
         return await super().due(now, limit)
 
-    async def parked(self, certificate_id: UUID | None = None) -> Sequence[Parked]:
+    async def parked(self, subject_id: UUID | None = None) -> Sequence[Parked]:
         """What is parked, in order of arrival."""
         await self.read()
-        return await super().parked(certificate_id)
+        return await super().parked(subject_id)
 
 
 class SimulatedTurn(MemoryTurn):
@@ -134,10 +135,10 @@ class SimulatedTurn(MemoryTurn):
         super().__init__(draft)
         self._store = store
 
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        """What is known of these messages and certificates."""
+    async def load(self, message_ids: Sequence[UUID], subjects: Sequence[About]) -> Loaded:
+        """What is known of these messages and subjects."""
         await self._store.read()
-        return await super().load(message_ids, ids, numbers)
+        return await super().load(message_ids, subjects)
 
     async def blobs(self, sha256s: Sequence[str]) -> Mapping[str, bytes]:
         """Stored bytes by hash."""

@@ -30,6 +30,10 @@ BROKEN = {
         "gateway/core/x.py",
         "import lxml.etree",
     ),
+    "The turn, the store's port, parked messages and the audit know no single life: ops/decisions/0048": (
+        "gateway/runtime/turn.py",
+        "import gateway.core.certificate",
+    ),
     "Runtime and ports know no database, broker, web framework or XML library": (
         "gateway/runtime/x.py",
         "import asyncpg",
@@ -75,6 +79,12 @@ def sample(tmp_path: Path) -> Path:
     (tmp_path / "adapters/codecs/fast/__init__.py").write_text("import adapters.codecs.fast.xml_read")
     for module in ("customs_xml", "enterprise_json", "gateway_xml"):
         (tmp_path / f"adapters/codecs/{module}.py").write_text("import adapters.codecs.fast")
+    for module in ("life", "audit", "decision", "certificate", "declared", "messages", "printing", "state"):
+        (tmp_path / f"gateway/core/{module}.py").write_text("")
+    for path in ("gateway/runtime/turn", "gateway/runtime/history", "gateway/runtime/inputs"):
+        (tmp_path / f"{path}.py").write_text("")
+    for module in ("postgres", "sql", "audit"):
+        (tmp_path / f"adapters/store/{module}.py").write_text("")
     (tmp_path / "gateway/cli.py").write_text("import gateway.app, simulators.erp, adapters.bus, gateway.core")
     (tmp_path / "adapters/store/codec.py").write_text("import adapters.codecs, gateway.ports")
     (tmp_path / "renderers/worker.py").write_text("import adapters.codecs, gateway.ports")

@@ -53,8 +53,8 @@ VALUES = {
     "OldIssueDate": "2026-10-02 08:00:00",
 }
 
-# Typed from the field tables (facts 1.3) for this test, not from the model: name, longest text (0: a whole number),
-# and ! for an element that must be there.
+# Typed from the field tables (interface-head, interface-goods) for this test, not from the model: name, longest text
+# (0: a whole number), and ! for an element that must be there.
 HEAD = """CertNo20! ApplyType1! CertStatus1! CertType2! EntMgrNo19! CiqRegNo18! AplRegNo18! EtpsName400! ApplName20
 Applicant18 ApplTel30 OrgCode20 FetchPlace20 AplAdd30 InvDate10 InvNo50 AplDate10 DestCountry80 DestCountryCode4
 DestCountryName50 Exporter400 Consignee400 GoodsSpecClause2000 Mark2000 LoadPort50 UnloadPort50 TransMeans100

@@ -19,8 +19,8 @@ from gateway.core.messages import (
     PrintResult,
     RenderJob,
     RenderResult,
-    Value,
 )
+from gateway.core.value import Value
 from gateway.ports import Encodable, Unreadable
 
 CODEC = GatewayCodec()

@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
+from gateway.core.certificate import KIND
 from gateway.core.decision import EventKind
 from gateway.core.messages import Reminder
 from gateway.storage import Timer, TurnWork
-from tests.contract.store_harness import NOW, SERIES, Harness, admit, admitted, event_of, save, state_of
+from tests.contract.store_harness import NOW, SERIES, Harness, about, admit, admitted, event_of, save, state_of
 
 
 class LifeSuite:
@@ -20,7 +21,7 @@ class LifeSuite:
         await save(store, TurnWork(states=[state], events=[first]))
         await save(store, TurnWork(states=[state_of(other)]))
         async with (await harness.open()).turn() as turn:
-            loaded = await turn.load([], [row.certificate_id], [other.number])
+            loaded = await turn.load([], about(row.certificate_id, other.number))
             assert loaded.heads == {row.certificate_id: first.hash}, "no event yet: no hash"
             two = event_of(state.model_copy(update={"sequence": 2}), previous=first.hash)
             last = state.model_copy(update={"sequence": 3})
@@ -28,7 +29,7 @@ class LifeSuite:
             await turn.save(TurnWork(states=[last], events=[two, three]))
         await save(store, TurnWork(states=[last]))
         async with store.turn() as turn:
-            assert (await turn.load([], [row.certificate_id], [])).heads == {row.certificate_id: three.hash}
+            assert (await turn.load([], about(row.certificate_id))).heads == {row.certificate_id: three.hash}
         assert await harness.events() == {
             (row.certificate_id, at): stored.hash for at, stored in enumerate((first, two, three), 1)
         }
@@ -39,8 +40,8 @@ class LifeSuite:
         await admit(store, row)
         identity = row.certificate_id
 
-        def timer(about: Reminder, revision: int, minutes: int) -> Timer:
-            return Timer(identity, about, revision, NOW + timedelta(minutes=minutes))
+        def timer(reminder: Reminder, revision: int, minutes: int) -> Timer:
+            return Timer(KIND, identity, reminder, revision, NOW + timedelta(minutes=minutes))
 
         late, early = timer(Reminder.LAYOUTS, 1, 5), timer(Reminder.CUSTOMS_RECEIPT, 1, 1)
         far, moved = timer(Reminder.CUSTOMS_VERDICT, 1, 60), timer(Reminder.LAYOUTS, 1, 7)

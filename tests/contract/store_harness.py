@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 from gateway.core.admission import Known
 from gateway.core.audit import GENESIS
+from gateway.core.certificate import KIND
 from gateway.core.decision import Event, EventKind
+from gateway.core.life import About
 from gateway.core.numbers import Series
 from gateway.core.state import Certificate, Review
 from gateway.ports import Message, Record
@@ -46,6 +48,11 @@ class Harness(ABC):
     @abstractmethod
     def go_away(self, store: Store) -> None:
         """`store` can't reach its database any more."""
+
+
+def about(*names: UUID | str) -> list[About]:
+    """Certificates, by id or number."""
+    return [About(KIND, name) if isinstance(name, UUID) else About(KIND, key=name) for name in names]
 
 
 def sha(content: bytes) -> str:
@@ -103,7 +110,7 @@ def state_of(row: Admitted, **changes: object) -> Certificate:
 def event_of(state: Certificate, kind: EventKind = EventKind.DECLARED, previous: str = GENESIS, **data: str) -> Stored:
     at = state.sequence
     event, message = Event(kind, data), uuid4()
-    (stored,) = chained(state.id, at, [event], message, NOW, previous)
+    (stored,) = chained(KIND, state.id, at, [event], message, NOW, previous)
     return stored
 
 

@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.core.certificate import KIND
 from gateway.core.decision import EventKind
 from gateway.core.messages import Part
 from gateway.core.numbers import Series
-from gateway.core.state import Paper, PrintState, Review
+from gateway.core.state import Certificate, Paper, PrintState, Review
 from gateway.ports import Blob, Message, Unavailable
 from gateway.storage import Admitted, Collision, ReceiptRow, Repetition, Store, TurnWork
 from tests.contract.store_harness import (
@@ -24,6 +25,7 @@ from tests.contract.store_harness import (
     TOPIC,
     Broken,
     Harness,
+    about,
     accepted,
     admit,
     admitted,
@@ -230,11 +232,13 @@ class StoreSuite:
         message_id = uuid4()
         await save(store, TurnWork(handled=[(message_id, first.certificate_id)], states=[state]))
         async with (await harness.open()).turn() as turn:
-            loaded = await turn.load([message_id, uuid4()], [second.certificate_id, uuid4()], [first.number, "no"])
+            loaded = await turn.load([message_id, uuid4()], about(second.certificate_id, uuid4(), first.number, "no"))
         assert loaded.seen == {message_id}
         assert loaded.states == {first.certificate_id: state}
-        assert list(loaded.states[first.certificate_id].papers) == list(Part), "original first, as ever"
-        assert loaded.numbers == {first.number: first.certificate_id, second.number: second.certificate_id}
+        found = loaded.states[first.certificate_id]
+        assert isinstance(found, Certificate)
+        assert list(found.papers) == list(Part), "original first, as ever"
+        assert loaded.keys == {(KIND, first.number): first.certificate_id, (KIND, second.number): second.certificate_id}
         assert loaded.tracked == {first.certificate_id, second.certificate_id}
         assert loaded.parked == frozenset()
         assert (await known_as(store, first.number)).status == "ready_to_print"
@@ -287,12 +291,12 @@ class StoreSuite:
         assert list(await store.parked()) == [first, other, second]
         assert list(await store.parked(row.certificate_id)) == [first, second]
         async with store.turn() as turn:
-            loaded = await turn.load([], [row.certificate_id, free.certificate_id], [])
+            loaded = await turn.load([], about(row.certificate_id, free.certificate_id))
         assert loaded.parked == {row.certificate_id}
         await save(store, TurnWork(unparked=[first.message_id, second.message_id]))
         assert list(await store.parked()) == [other]
         async with store.turn() as turn:
-            assert (await turn.load([], [row.certificate_id], [])).parked == frozenset()
+            assert (await turn.load([], about(row.certificate_id))).parked == frozenset()
 
     async def test_a_turn_that_waited_for_another_sees_what_it_parked(self, harness: Harness) -> None:
         row = admitted(SERIES.number(1))
@@ -302,7 +306,7 @@ class StoreSuite:
 
         async def parks() -> None:
             async with one.turn() as turn:
-                await turn.load([], [row.certificate_id], [])
+                await turn.load([], about(row.certificate_id))
                 holding.set()
                 await asyncio.sleep(0.2)
                 await turn.save(TurnWork(parked=[parked_of(row.certificate_id)], states=[state_of(row)]))
@@ -310,7 +314,7 @@ class StoreSuite:
         async def follows() -> None:
             await holding.wait()
             async with two.turn() as turn:
-                loaded = await turn.load([], [], [row.number])
+                loaded = await turn.load([], about(row.number))
                 assert loaded.parked == {row.certificate_id}
                 assert list(loaded.states) == [row.certificate_id]
 

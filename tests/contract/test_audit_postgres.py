@@ -12,12 +12,13 @@ from adapters.store.audit import Auditor, PostgresDays, Report
 from adapters.store.postgres import PostgresStore
 from adapters.store.sql import json_text
 from gateway.core.audit import GENESIS
+from gateway.core.certificate import KIND
 from gateway.core.decision import Event, EventKind
 from gateway.ports import Unavailable
 from gateway.runtime.history import chained
 from gateway.runtime.sealing import over, seal_days
 from gateway.storage import Store, TurnWork
-from tests.contract.store_harness import admit, admitted, save, state_of
+from tests.contract.store_harness import about, admit, admitted, save, state_of
 from tests.runtime.house import Clock
 
 FIRST = date(2026, 11, 1)
@@ -52,13 +53,13 @@ class Place:
 async def happen(store: Store, identity: UUID, at: datetime) -> None:
     """One more event of this certificate."""
     async with store.turn() as turn:
-        loaded = await turn.load([], [identity], [])
+        loaded = await turn.load([], about(identity))
         state = loaded.states[identity]
         state = state.model_copy(update={"sequence": state.sequence + 1})
         event = Event(EventKind.NOTED, {"what": "repeated", "running_no": 7, "late": True, "note": "原产地 \u007f/n"})
         head = loaded.heads.get(identity, GENESIS)
         await turn.save(
-            TurnWork(states=[state], events=list(chained(identity, state.sequence, [event], uuid4(), at, head)))
+            TurnWork(states=[state], events=list(chained(KIND, identity, state.sequence, [event], uuid4(), at, head)))
         )
 
 
@@ -92,7 +93,7 @@ async def test_what_nobody_touched_holds(place: Place) -> None:
 Wrong = tuple[str, int | None, date | None]
 """Code, sequence, day."""
 MIDDLE = FIRST + timedelta(days=1)
-OF = "certificate_id = $1 AND sequence = 3"
+OF = "subject_id = $1 AND sequence = 3"
 """One of two events of the last day."""
 CHANGED: Wrong = ("event.changed", 3, LAST)
 ROOT: Wrong = ("day.root", None, LAST)
@@ -127,20 +128,20 @@ async def test_one_value_changed_is_named(place: Place, change: str) -> None:
         (f"UPDATE origin.event SET day = day + 1 WHERE {OF}", [ROOT]),
         (f"DELETE FROM origin.event WHERE {OF}", [("event.missing", 3, None), ROOT]),
         (
-            "DELETE FROM origin.event WHERE certificate_id = $1 AND sequence IN (2, 3)",
+            "DELETE FROM origin.event WHERE subject_id = $1 AND sequence IN (2, 3)",
             [("event.missing", 2, None), ("day.root", None, MIDDLE), ROOT],
         ),
-        ("DELETE FROM origin.event WHERE certificate_id = $1 AND sequence = 5", [("event.missing", 5, None)]),
-        ("DELETE FROM origin.event WHERE certificate_id = $1 AND sequence > 3", [("event.missing", 4, None), ROOT]),
+        ("DELETE FROM origin.event WHERE subject_id = $1 AND sequence = 5", [("event.missing", 5, None)]),
+        ("DELETE FROM origin.event WHERE subject_id = $1 AND sequence > 3", [("event.missing", 4, None), ROOT]),
         (
-            "WITH gone AS (DELETE FROM origin.event WHERE certificate_id = $1 AND sequence = 5)"
+            "WITH gone AS (DELETE FROM origin.event WHERE subject_id = $1 AND sequence = 5)"
             " UPDATE origin.certificate SET sequence = 4 WHERE id = $1",
             [("event.head", 4, None)],
         ),
         (
             "INSERT INTO origin.event"
-            " SELECT certificate_id, 6, gen_random_uuid(), kind, data, message_id, at, hash, day"
-            " FROM origin.event WHERE certificate_id = $1 AND sequence = 5",
+            " SELECT subject_id, 6, gen_random_uuid(), kind, data, message_id, at, hash, day"
+            " FROM origin.event WHERE subject_id = $1 AND sequence = 5",
             [("event.changed", 6, TODAY), ("event.surplus", 6, None)],
         ),
         ("UPDATE origin.certificate SET last_hash = sha256('') WHERE id = $1", [("event.head", 5, None)]),
@@ -155,9 +156,7 @@ async def test_a_row_behind_our_back_is_named(place: Place, statement: str, wron
 
 async def test_a_hash_taken_away_is_named(place: Place) -> None:
     await place.pool.execute("ALTER TABLE origin.event DROP CONSTRAINT event_hashed")
-    await place.pool.execute(
-        "UPDATE origin.event SET hash = NULL WHERE certificate_id = $1 AND sequence > 3", place.ids[0]
-    )
+    await place.pool.execute("UPDATE origin.event SET hash = NULL WHERE subject_id = $1 AND sequence > 3", place.ids[0])
     flaws = (await place.look()).flaws
     assert [(flaw.code, flaw.sequence) for flaw in flaws][:2] == [("event.unhashed", 4), ("event.head", 5)]
 
@@ -165,22 +164,22 @@ async def test_a_hash_taken_away_is_named(place: Place) -> None:
 async def test_a_whole_life_taken_away_and_a_rewritten_one_are_found_by_the_roots(place: Place) -> None:
     """Somebody who can compute hashes makes the chain fit again: the sealed days tell."""
     (victim, _), pool = place.ids, place.pool
-    rows = await pool.fetch("SELECT * FROM origin.event WHERE certificate_id = $1 ORDER BY sequence", victim)
+    rows = await pool.fetch("SELECT * FROM origin.event WHERE subject_id = $1 ORDER BY sequence", victim)
     head = GENESIS
     for row in rows:
         event = Event(EventKind.NOTED, {"what": "forged"} if row["sequence"] == 2 else {"what": "repeated"})
-        (made,) = chained(victim, row["sequence"], [event], row["message_id"], row["at"], head)
+        (made,) = chained(KIND, victim, row["sequence"], [event], row["message_id"], row["at"], head)
         head = made.hash
         await pool.execute(
-            "UPDATE origin.event SET data = $3::text::jsonb, hash = $4 WHERE certificate_id = $1 AND sequence = $2",
+            "UPDATE origin.event SET data = $3::text::jsonb, hash = $4 WHERE subject_id = $1 AND sequence = $2",
             victim, row["sequence"], json_text(dict(event.data)), bytes.fromhex(head),
         )  # fmt: skip
     await pool.execute("UPDATE origin.certificate SET last_hash = $2 WHERE id = $1", victim, bytes.fromhex(head))
     flaws = (await place.look()).flaws
     assert {flaw.code for flaw in flaws} <= {"day.root", "day.events"}
     assert {flaw.day for flaw in flaws} == {FIRST, FIRST + timedelta(days=1), LAST}
-    await pool.execute("DELETE FROM origin.event WHERE certificate_id = $1", victim)
-    await pool.execute("DELETE FROM origin.timer WHERE certificate_id = $1", victim)
+    await pool.execute("DELETE FROM origin.event WHERE subject_id = $1", victim)
+    await pool.execute("DELETE FROM origin.timer WHERE subject_id = $1", victim)
     await pool.execute("DELETE FROM origin.certificate WHERE id = $1", victim)
     assert {flaw.day for flaw in (await place.look()).flaws} == {FIRST, FIRST + timedelta(days=1), LAST}
 
@@ -213,7 +212,7 @@ async def test_one_day_alone_and_one_certificate_alone(place: Place) -> None:
     await place.pool.execute(f"UPDATE origin.event SET kind = 'approved' WHERE {OF}", place.ids[0])
     assert [flaw.code for flaw in (await place.look_at(LAST)).flaws] == ["event.changed"]
     assert (await place.look_at(MIDDLE)).flaws == []
-    await place.pool.execute("DELETE FROM origin.event WHERE certificate_id = $1 AND sequence = 2", place.ids[0])
+    await place.pool.execute("DELETE FROM origin.event WHERE subject_id = $1 AND sequence = 2", place.ids[0])
     assert [flaw.code for flaw in (await place.look_at(LAST)).flaws] == ["event.missing"]
     assert [flaw.code for flaw in (await place.look_at(MIDDLE)).flaws] == ["day.root"]
     async with place.pool.acquire() as connection:
@@ -259,9 +258,7 @@ async def test_days_are_sealed_once_without_a_gap_by_any_number_of_processes(pla
 
 async def test_an_event_that_comes_after_its_day_was_closed_counts_in_the_next(place: Place) -> None:
     await happen(place.store, place.ids[0], datetime(2026, 11, 3, 23, 59, 59, tzinfo=UTC))
-    row = await place.pool.fetchrow(
-        "SELECT * FROM origin.event WHERE certificate_id = $1 AND sequence = 6", place.ids[0]
-    )
+    row = await place.pool.fetchrow("SELECT * FROM origin.event WHERE subject_id = $1 AND sequence = 6", place.ids[0])
     assert row is not None
     assert row["day"] == TODAY
     await place.days.seal(TODAY)
@@ -275,10 +272,10 @@ async def test_a_turn_in_flight_at_the_close_is_waited_for(place: Place) -> None
 
     async def slow() -> None:
         async with place.store.turn() as turn:
-            loaded = await turn.load([], [identity], [])
+            loaded = await turn.load([], about(identity))
             state = loaded.states[identity].model_copy(update={"sequence": 6})
             at = datetime(2026, 11, 4, 23, 59, 59, tzinfo=UTC)
-            events = list(chained(identity, 6, [Event(EventKind.SENT, {})], uuid4(), at, loaded.heads[identity]))
+            events = list(chained(KIND, identity, 6, [Event(EventKind.SENT, {})], uuid4(), at, loaded.heads[identity]))
             await turn.save(TurnWork(states=[state], events=events))
             wrote.set()
             await go.wait()

@@ -106,7 +106,7 @@ class Suite:
             await self._break(place.store)
         assert (await place.kept(), await place.published()) == (set(), [])
         async with place.store.turn() as turn:
-            await turn.load([], [], [])
+            await turn.load([], [])
             await turn.save(TurnWork(dead=[a_letter()]))
         assert await place.kept() == {a_letter().id}
 
@@ -125,7 +125,7 @@ class Suite:
 
     async def _break(self, store: Store) -> None:
         async with store.turn() as turn:
-            await turn.load([], [], [])
+            await turn.load([], [])
             await turn.save(TurnWork(dead=[a_letter()], log=[Message(f"{TOPIC}-dlt", "k", b"x", {"ce_id": "1"})]))
             raise ZeroDivisionError
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from adapters.store.memory import MemoryQuotas
+from adapters.store.memory_quotas import MemoryQuotas
 from adapters.store.quotas import PostgresQuotas
 from gateway.core.quotas import NO_LIMITS, Used
 from gateway.ports import Unavailable

@@ -120,9 +120,9 @@ class PostgresHarness(Harness):
 
     async def events(self) -> Mapping[tuple[UUID, int], str]:
         connection = await pool.connect(self.url)
-        rows = await connection.fetch("SELECT certificate_id, sequence, hash FROM origin.event")
+        rows = await connection.fetch("SELECT subject_id, sequence, hash FROM origin.event")
         await connection.close()
-        return {(row["certificate_id"], row["sequence"]): row["hash"].hex() for row in rows}
+        return {(row["subject_id"], row["sequence"]): row["hash"].hex() for row in rows}
 
     def lose(self, store: Store, commits: int) -> None:
         self.wires[id(store)].lost = commits

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from gateway.core.certificate import apply
+from gateway.core.certificate import LIFE
 from gateway.core.decision import Event
+from gateway.core.life import TimerDue
 from gateway.core.messages import (
     AttachmentReceipt,
     BusinessReceipt,
@@ -28,7 +29,6 @@ from gateway.core.messages import (
     RequestPrint,
     TechnicalReceipt,
     TechnicalVerdict,
-    TimerDue,
 )
 from gateway.core.state import Certificate
 
@@ -210,7 +210,8 @@ def due(about: Reminder, revision: int = 1, resends: int = 0) -> TimerDue:
     """A due date; `resends`: what the rule allows."""
     return TimerDue(
         message_id=name(f"due {about} {revision}"),
-        certificate_id=CERTIFICATE,
+        kind=LIFE.kind,
+        subject_id=CERTIFICATE,
         about=about,
         revision=revision,
         resends=resends,
@@ -230,10 +231,11 @@ class Life:
     def when(self, *messages: Incoming) -> "Life":
         """Go on with `messages`."""
         for message in messages:
-            self.state, decision = apply(self.state, message, NOW)
+            self.state, decision = LIFE.apply(self.state, message, NOW)
             self.last = decision.events
             self.events += decision.events
             self.sent += decision.send
+            assert LIFE.fold(self.events) == self.state, "the events alone rebuild the state"
             self.reminders += tuple((remind.about, remind.revision) for remind in decision.remind)
         return self
 

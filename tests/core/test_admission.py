@@ -1,4 +1,4 @@
-"""New, repeated, corrected or in conflict: every case of the rulings (design section 8, 1 to 4)."""
+"""New, repeated, corrected or in conflict: every case of ops/decisions/0040."""
 
 from uuid import UUID
 

@@ -1,5 +1,5 @@
 """Receipts in any order and any number of times end in the same state (reliability.md 2.3, I6), and nothing that can
-happen prints a paper twice (law 9). The sequences are generated."""
+happen prints a paper twice (ops/decisions/0035). The sequences are generated."""
 
 import random
 from collections.abc import Sequence

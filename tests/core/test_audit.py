@@ -34,7 +34,7 @@ def test_anybody_can_compute_the_hash_of_an_event(data: dict[str, object], seque
         "message": str(message), "previous": GENESIS, "sequence": sequence,
     }  # fmt: skip
     expected = hashlib.sha256(canonical(members).encode()).hexdigest()
-    assert event_hash(SUBJECT, sequence, identity, "approved", data, message, at, GENESIS) == expected
+    assert event_hash("certificate", SUBJECT, sequence, identity, "approved", data, message, at, GENESIS) == expected
 
 
 def test_a_root_is_made_of_the_days_hashes_and_the_root_before() -> None:
@@ -57,8 +57,8 @@ def rows(count: int, subject: UUID = SUBJECT) -> list[Row]:
     for sequence in range(1, count + 1):
         day = FIRST + timedelta(days=sequence - 1)
         row = Row(
-            subject, sequence, uuid5(subject, f"{sequence}"), "noted", f'{{"n":{sequence}}}', uuid5(subject, "m"),
-            f"{day}T08:00:00.000000Z", None, day,
+            "certificate", subject, sequence, uuid5(subject, f"{sequence}"), "noted", f'{{"n":{sequence}}}',
+            uuid5(subject, "m"), f"{day}T08:00:00.000000Z", None, day,
         )  # fmt: skip
         previous = hash_of(row, previous)
         made.append(replace(row, hash=previous))

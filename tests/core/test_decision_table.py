@@ -1,4 +1,4 @@
-"""Every pair of status and message has an answer, and people can read it (law 6)."""
+"""Every pair of status and message has an answer, and people can read it (ops/decisions/0033)."""
 
 import ast
 import inspect

@@ -273,8 +273,8 @@ def test_a_file_that_is_done_authorises_nothing_unless_approved() -> None:
     first, second = life.renders()
     life.when(rendered(first))
     assert life.state is not None
-    life.state = life.state.model_copy(update={"review": Review.RETURNED})
-    life.when(rendered(second)).then("rendered")
+    state = life.state.model_copy(update={"review": Review.RETURNED})
+    assert [event.kind for event in decide(state, rendered(second), NOW).events] == ["rendered"]
 
 
 def test_files_of_a_withdrawn_approval_are_gone() -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.inbound.http import Application, Deps, create_app
 from adapters.inbound.metrics import IntakeMetrics
-from adapters.store.memory import MemoryQuotas
+from adapters.store.memory_quotas import MemoryQuotas
 from gateway.core.admission import Known
 from gateway.core.faults import Fault
 from gateway.ports import Clock as ClockPort

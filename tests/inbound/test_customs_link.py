@@ -23,7 +23,7 @@ from gateway import health
 from gateway.core.envelope import headers
 from gateway.ports import Message, Record, Unavailable
 from gateway.runtime.dead_letters import Opener
-from gateway.runtime.turn import OUTBOUND
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.settings import Role, Settings
 from gateway.storage import DeadLetter
 from tests.runtime.house import XML, Clock, Told, document

@@ -70,7 +70,7 @@ async def with_files(world: World) -> None:
     for kind, content in (("BusinessReceipt", b"<Receipt/>"), ("LayoutArrived", b"<Layout/>")):
         sha256 = await _blob(world.pool, content)
         await world.pool.execute(
-            "INSERT INTO origin.receipt (message_id, certificate_id, number, kind, raw_sha256, fields, at)"
+            "INSERT INTO origin.receipt (message_id, subject_id, number, kind, raw_sha256, fields, at)"
             " VALUES ($1, $2, $3, $4, $5, '{\"channel\": \"1\"}', now())",
             uuid4(), world.id, world.number, kind, sha256,
         )  # fmt: skip

@@ -41,7 +41,7 @@ MESSAGES = 'SELECT key, body FROM origin.log WHERE topic = $1 ORDER BY partition
 SERIES = "SELECT organisation, certificate_type, prefix, last FROM origin.number_series"
 LEFT_OVER = """
 SELECT (SELECT count(*) FROM origin.parked) AS parked,
-       (SELECT count(*) FROM origin.receipt WHERE certificate_id IS NULL) AS strays
+       (SELECT count(*) FROM origin.receipt WHERE subject_id IS NULL) AS strays
 """
 MOVED = (
     "SELECT (sum(next_offset) + (SELECT sum(position) FROM origin.consumer_position))::bigint FROM origin.log_partition"
@@ -95,7 +95,7 @@ async def certificates(connection: asyncpg.Connection) -> list[str]:
         if sorted(int(number[-4:]) for number in given) != list(range(1, series["last"] + 1)):
             wrong.append(f"series {head}: {len(given)} numbers in use, the counter stands at {series['last']}")
     events = defaultdict(list)
-    for row in await connection.fetch("SELECT certificate_id::text AS id, sequence FROM origin.event ORDER BY 1, 2"):
+    for row in await connection.fetch("SELECT subject_id::text AS id, sequence FROM origin.event ORDER BY 1, 2"):
         events[row["id"]].append(row["sequence"])
     for row in found:
         if events[row["id"]] != list(range(1, row["sequence"] + 1)):

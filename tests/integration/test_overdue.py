@@ -77,7 +77,7 @@ async def test_silence_in_a_whole_gateway_and_what_an_auditor_finds(tmp_path: Pa
             lost,
         )
         hashes = await connection.fetch(
-            "SELECT encode(hash, 'hex') FROM origin.event WHERE certificate_id::text = $1 ORDER BY sequence", lost
+            "SELECT encode(hash, 'hex') FROM origin.event WHERE subject_id::text = $1 ORDER BY sequence", lost
         )
         events = [orjson.loads(row["body"]) for row in bodies]
         assert [event["hash"] for event in events] == [row[0] for row in hashes]

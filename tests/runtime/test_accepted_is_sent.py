@@ -10,7 +10,7 @@ from lxml import etree
 
 from adapters.codecs.xml import parse
 from gateway.ports import Place
-from gateway.runtime.turn import OUTBOUND
+from gateway.runtime.outgoing import OUTBOUND
 from tests.codecs import fuzz
 from tests.codecs.documents import example, leaves
 from tests.runtime.house import DIALECTS, JSON, XML, House

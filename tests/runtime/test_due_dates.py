@@ -1,11 +1,12 @@
 """Due dates as the turn works them: told once, asked again by rule, never in each other's way."""
 
+from typing import Any
+
 import pytest
 
-from gateway.core import certificate as core
+from gateway.core.life import Life
 from gateway.core.messages import Incoming, Reminder
-from gateway.runtime import turn as turn_module
-from gateway.runtime.turn import OUTBOUND
+from gateway.runtime.outgoing import OUTBOUND
 from tests.runtime.house import House, reply, taken
 from tests.runtime.test_turn import breaking, declared
 
@@ -68,12 +69,14 @@ async def test_a_due_date_that_breaks_our_code_is_not_in_the_way_of_the_others(
     house = House()
     (bad, _), (good, _) = await declared(house), await declared(house, invoice_no="2")
 
-    def broken(state: object, message: Incoming, now: object) -> object:
-        if getattr(message, "certificate_id", None) == bad:
-            raise ZeroDivisionError
-        return core.apply(state, message, now)  # type: ignore[arg-type]
+    whole = Life.apply
 
-    monkeypatch.setattr(turn_module, "apply", broken)
+    def broken(life: Life[Any], state: object, message: Incoming, now: object) -> object:
+        if getattr(message, "subject_id", None) == bad:
+            raise ZeroDivisionError
+        return whole(life, state, message, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Life, "apply", broken)
     house.clock.move(minutes=16)
     assert await house.turn.work_timers() == 2
     assert await house.turn.work_timers() == 0

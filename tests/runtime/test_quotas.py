@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.store.memory import MemoryQuotas
+from adapters.store.memory_quotas import MemoryQuotas
 from gateway.core.quotas import Limits, Over, Quota, Used
 from gateway.ports import Unavailable
 from gateway.runtime.door import Client

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,15 +11,15 @@ import schemas
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.receipts import message_id
 from adapters.store.memory import MemoryTurn
-from gateway.core import certificate as core
 from gateway.core.envelope import event_id
+from gateway.core.life import Life
 from gateway.core.messages import ConfirmPrint, Incoming, Part, RequestPrint, TechnicalReceipt
 from gateway.inlet import GatewayInlet
 from gateway.ports import Message, Record, Unavailable
-from gateway.runtime import turn as turn_module
 from gateway.runtime.inputs import BREATH
+from gateway.runtime.outgoing import OUTBOUND
 from gateway.runtime.rounds import ALONE
-from gateway.runtime.turn import OUTBOUND, STATUS, NotHandled
+from gateway.runtime.turn import STATUS, NotHandled
 from gateway.storage import Collision, TurnWork
 from tests.runtime.house import DIALECTS, INBOUND, XML, House, copy_of, document, reply, taken
 
@@ -26,12 +27,14 @@ from tests.runtime.house import DIALECTS, INBOUND, XML, House, copy_of, document
 def breaking(monkeypatch: pytest.MonkeyPatch, *numbers: str) -> None:
     """Our own code breaks on receipts of these numbers; `monkeypatch.undo()` mends it."""
 
-    def broken(state: object, message: Incoming, now: object) -> object:
+    whole = Life.apply
+
+    def broken(life: Life[Any], state: object, message: Incoming, now: object) -> object:
         if getattr(message, "number", "") in numbers and not hasattr(message, "accepted_at"):
             raise ZeroDivisionError
-        return core.apply(state, message, now)  # type: ignore[arg-type]
+        return whole(life, state, message, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(turn_module, "apply", broken)
+    monkeypatch.setattr(Life, "apply", broken)
 
 
 async def declared(house: House, **changes: object) -> tuple[UUID, str]:
@@ -116,7 +119,7 @@ async def test_whoever_heard_from_the_database_goes_on_while_a_batch_is_worked_o
             await asyncio.sleep(0)
 
     noting(house.codec, "decode")
-    noting(turn_module, "apply")
+    noting(Life, "apply")
     noting(DIALECTS[XML], "write")
     other = asyncio.create_task(somebody_else())
     await house.turn.ahead(house.unread(), ALONE)
@@ -149,7 +152,7 @@ async def test_poison_is_parked_with_its_certificate_and_the_others_flow(monkeyp
     parked = await house.store.parked()
     assert [row.body for row in parked] == [taken(bad_number), reply(bad_number, "5"), reply(bad_number, "2", 4)]
     assert [row.reason.split()[0] for row in parked] == ["ZeroDivisionError", "waits", "waits"]
-    assert {row.certificate_id for row in parked} == {bad}
+    assert {row.subject_id for row in parked} == {bad}
     assert {row.topic for row in parked} == {INBOUND}
 
 
@@ -180,12 +183,14 @@ async def test_a_replay_that_breaks_again_lets_nothing_overtake(monkeypatch: pyt
     await house.turns()
     monkeypatch.undo()
 
-    def broken(state: object, message: Incoming, now: object) -> object:
+    whole = Life.apply
+
+    def broken(life: Life[Any], state: object, message: Incoming, now: object) -> object:
         if isinstance(message, TechnicalReceipt):
             raise ZeroDivisionError
-        return core.apply(state, message, now)  # type: ignore[arg-type]
+        return whole(life, state, message, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(turn_module, "apply", broken)
+    monkeypatch.setattr(Life, "apply", broken)
     assert await house.turn.replay() == 0
     assert house.kinds(identity) == ["declared"]
 
@@ -251,7 +256,7 @@ async def test_an_unreadable_message_of_our_own_holds_its_certificate(monkeypatc
     house.customs(taken(number))
     records = sorted(house.unread(), key=lambda record: record.topic, reverse=True)
     await house.turn.handle(records)
-    assert [row.certificate_id for row in await house.store.parked()] == [identity, identity]
+    assert [row.subject_id for row in await house.store.parked()] == [identity, identity]
 
 
 async def test_a_stray_receipt_is_kept_and_told() -> None:
@@ -259,7 +264,7 @@ async def test_a_stray_receipt_is_kept_and_told() -> None:
     house.customs(taken("C26MA9XYD0C29999"))
     await house.turns()
     (receipt,) = house.store.tables.receipts.values()
-    assert (receipt.certificate_id, receipt.number) == (None, "C26MA9XYD0C29999")
+    assert (receipt.subject_id, receipt.number) == (None, "C26MA9XYD0C29999")
     assert house.store.tables.blobs[receipt.raw_sha256].content == taken("C26MA9XYD0C29999")
     assert house.told.words.count("stray") == 1
     assert await house.store.parked() == []
@@ -281,7 +286,7 @@ async def test_a_batch_that_cannot_be_saved_is_split_until_the_bad_one_stands_al
     monkeypatch.setattr(MemoryTurn, "save", saves)
     house.customs(*(taken(number) for _, number in made))
     await house.turns()
-    assert [row.certificate_id for row in await house.store.parked()] == [bad]
+    assert [row.subject_id for row in await house.store.parked()] == [bad]
     assert [row.reason for row in await house.store.parked()] == ["RuntimeError while saving"]
     for identity, _ in made:
         assert house.kinds(identity) == (["declared"] if identity == bad else ["declared", "sent"])

@@ -114,7 +114,7 @@ async def test_a_command_to_a_certificate_that_waits_is_told_so(world: World, da
     answer = await world.client.post("/v1/declarations", content=EXAMPLE, headers=XML)
     identity = answer.json()["id"]
     await database_pool.execute(
-        "INSERT INTO origin.parked (message_id, certificate_id, topic, key, headers, body, reason, at)"
+        "INSERT INTO origin.parked (message_id, subject_id, topic, key, headers, body, reason, at)"
         " VALUES (gen_random_uuid(), $1, 't', 'k', '{}', '', 'broke', now())",
         identity,
     )

@@ -240,7 +240,7 @@ class OnlyAsked(Room):
 async def test_an_agent_does_not_get_the_exporters_seal_and_key(
     database_pool: asyncpg.Pool, applicant: str, reason: str, looked: bool
 ) -> None:
-    """Anybody may name an exporter; its seal and key are used only for what it declared itself (design law 10)."""
+    """Anybody may name an exporter; its seal and key are used only for what it declared itself (ops/decisions/0036)."""
     record = a_record()
     await database_pool.execute(
         "INSERT INTO origin.certificate (id, number, certificate_type, exporter, applicant, client, revision, status,"

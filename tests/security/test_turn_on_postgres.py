@@ -9,11 +9,16 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
+import pytest
 
 from adapters.codecs.gateway_xml import GatewayCodec
 from adapters.store.postgres import PostgresStore
+from adapters.store.views import Views
+from gateway.core.certificate import KIND
+from gateway.core.life import About
 from gateway.inlet import GatewayInlet
-from gateway.ports import Record
+from gateway.ports import Record, Unavailable
+from gateway.reading import CertificateFilter
 from gateway.runtime.door import Door, Submission
 from gateway.runtime.turn import LISTENS, Turn, timer_input
 from gateway.storage import Parked, TurnWork
@@ -63,9 +68,7 @@ class Place:
         return [Record(INBOUND, 0, self.offset + n, "customs", body, {}) for n, body in enumerate(bodies)]
 
     async def kinds(self, identity: UUID) -> list[str]:
-        rows = await self.pool.fetch(
-            "SELECT kind FROM origin.event WHERE certificate_id = $1 ORDER BY sequence", identity
-        )
+        rows = await self.pool.fetch("SELECT kind FROM origin.event WHERE subject_id = $1 ORDER BY sequence", identity)
         return [row["kind"] for row in rows]
 
     async def parked(self) -> list[asyncpg.Record]:
@@ -89,30 +92,65 @@ async def test_a_life_that_no_longer_fits_its_rows_waits_and_the_others_flow(dat
     place = Place(database_pool)
     broken, whole = await place.declare(2)
     await database_pool.execute(
-        "INSERT INTO origin.event (certificate_id, sequence, id, kind, data, message_id, at, hash, day)"
+        "INSERT INTO origin.event (subject_id, sequence, id, kind, data, message_id, at, hash, day)"
         " VALUES ($1, 2, $2, 'noted', '{}', $3, now(), sha256('none'), now())",
         broken[0], uuid4(), uuid4(),
     )  # fmt: skip
     await place.turn.handle(place.inbound(taken(whole[1]), taken(broken[1]), reply(whole[1], "2")))
     assert await place.kinds(whole[0]) == ["declared", "sent", "in_review"]
-    assert [row["certificate_id"] for row in await place.parked()] == [broken[0]]
+    assert [row["subject_id"] for row in await place.parked()] == [broken[0]]
     await database_pool.execute("DELETE FROM origin.event WHERE kind = 'noted'")
     assert await place.turn.replay() == 1
     assert await place.kinds(broken[0]) == ["declared", "sent"]
 
 
-async def test_a_state_of_another_version_waits_and_the_others_flow(database_pool: asyncpg.Pool) -> None:
+async def test_a_state_that_nobody_can_read_waits_and_the_others_flow(database_pool: asyncpg.Pool) -> None:
     place = Place(database_pool)
-    newer, whole = await place.declare(2)
-    await database_pool.execute(
-        "UPDATE origin.certificate SET state = state || '{\"unheard\": 1}' WHERE id = $1", newer[0]
-    )
-    await place.turn.handle(place.inbound(taken(newer[1]), taken(whole[1])))
+    odd, whole = await place.declare(2)
+    await _change(database_pool, odd[0], '{"review": "unheard"}')
+    await place.turn.handle(place.inbound(taken(odd[1]), taken(whole[1])))
     assert await place.kinds(whole[0]) == ["declared", "sent"]
-    assert [row["certificate_id"] for row in await place.parked()] == [newer[0]]
-    await database_pool.execute("UPDATE origin.certificate SET state = state - 'unheard'")
+    assert [row["subject_id"] for row in await place.parked()] == [odd[0]]
+    await _change(database_pool, odd[0], '{"review": "declared"}')
     assert await place.turn.replay() == 1
-    assert await place.kinds(newer[0]) == ["declared", "sent"]
+    assert await place.kinds(odd[0]) == ["declared", "sent"]
+
+
+async def test_what_a_newer_version_added_is_kept_and_nothing_waits(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    ((identity, number),) = await place.declare(1)
+    await _change(database_pool, identity, '{"unheard": 1, "version": 99, "overdue": ["form_stock"]}')
+    await place.turn.handle(place.inbound(taken(number)))
+    assert (await place.kinds(identity), await place.parked()) == (["declared", "sent"], [])
+    state = orjson.loads(await database_pool.fetchval("SELECT state::text FROM origin.certificate"))
+    assert (state["unheard"], state["version"], state["overdue"]) == (1, 99, ["form_stock"])
+    page = await Views(database_pool).certificates(ERP.enterprise, CertificateFilter(), after=None, limit=9)
+    assert [list(one.overdue) for one in page.certificates] == [["form_stock"]]
+
+
+async def test_what_only_a_newer_version_can_carry_on_is_left_to_it(database_pool: asyncpg.Pool) -> None:
+    """Nothing is acknowledged, nothing is parked: the newer process gets it."""
+    place = Place(database_pool)
+    ((identity, number),) = await place.declare(1)
+    await _change(database_pool, identity, '{"review": "suspended", "version": 99}')
+    with pytest.raises(Unavailable):
+        await place.turn.handle(place.inbound(taken(number)))
+    assert (await place.kinds(identity), await place.parked()) == (["declared"], [])
+
+
+async def test_a_due_date_of_a_newer_version_is_left_to_it(database_pool: asyncpg.Pool) -> None:
+    place = Place(database_pool)
+    ((identity, _),) = await place.declare(1)
+    await database_pool.execute(
+        "INSERT INTO origin.timer (subject_id, about, revision, due) VALUES ($1, 'form_stock', 1, '2000-01-01')",
+        identity,
+    )
+    assert await place.turn.work_timers() == 0
+    assert await database_pool.fetchval("SELECT count(*) FROM origin.timer WHERE about = 'form_stock'") == 1
+
+
+async def _change(pool: asyncpg.Pool, identity: UUID, more: str) -> None:
+    await pool.execute("UPDATE origin.certificate SET state = state || $2::text::jsonb WHERE id = $1", identity, more)
 
 
 async def test_a_declaration_whose_bytes_are_gone_waits_alone(database_pool: asyncpg.Pool) -> None:
@@ -128,7 +166,7 @@ async def test_a_declaration_whose_bytes_are_gone_waits_alone(database_pool: asy
     records = await place.log()
     assert len(records) == before + 2
     await place.turn.handle(records)
-    assert [str(row["certificate_id"]) for row in await place.parked()] == [answers[0]["id"]]
+    assert [str(row["subject_id"]) for row in await place.parked()] == [answers[0]["id"]]
     assert await place.kinds(UUID(answers[1]["id"])) == ["declared"]
 
 
@@ -152,7 +190,7 @@ async def test_who_waited_for_a_certificate_sees_what_was_parked_meanwhile(datab
     parked = Parked(uuid4(), identity, record.topic, record.key, {}, record.body, "broke us", place.clock.now())
     # given a turn that has the certificate in hand, and another that waits for it
     async with store.turn() as first:
-        assert (await first.load([], [identity], [])).parked == frozenset()
+        assert (await first.load([], [About(KIND, identity)])).parked == frozenset()
         waiting = asyncio.create_task(load(store, identity))
         while await database_pool.fetchval(WAITING) == 0:  # noqa: ASYNC110 - another connection's work
             await asyncio.sleep(0.01)
@@ -166,4 +204,4 @@ async def test_who_waited_for_a_certificate_sees_what_was_parked_meanwhile(datab
 async def load(store: PostgresStore, identity: UUID) -> frozenset[UUID]:
     """What a turn is told to be parked."""
     async with store.turn() as turn:
-        return (await turn.load([], [identity], [])).parked
+        return (await turn.load([], [About(KIND, identity)])).parked

@@ -22,11 +22,19 @@ from gateway.runtime.consume import consume, positions
 from gateway.runtime.print_room import Claim, ClaimState, PrintRoom
 from gateway.runtime.relay import Relay
 from gateway.runtime.rounds import Place as InLine
-from gateway.storage import Collision, DeadLetter, Fresh, Loaded, Timer, TurnWork
+from gateway.storage import Collision, DeadLetter, Fresh, Loaded, Timer
 from simulators.simulation.bus import SimulatedConsumer, SimulatedLog
 from simulators.simulation.roles import BuggyTurn, Kit, WatchedClaims
-from simulators.simulation.store import SimulatedBlobs, SimulatedFiles, SimulatedStore, SimulatedTurn
+from simulators.simulation.store import SimulatedBlobs, SimulatedFiles, SimulatedStore
 from simulators.simulation.world import World
+from tests.simulation.planted_turns import (
+    AsideOfEvents,
+    ClockSequenceTurn,
+    ForgetfulTurn,
+    NoHeads,
+    ParkingPassedTurn,
+    with_turn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,54 +185,6 @@ class HighWater(SimulatedConsumer):
 # ---------------------------------------------------------------- the database
 
 
-class ForgetfulTurn(SimulatedTurn):
-    """No inbox: nothing was ever seen before."""
-
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        return replace(await super().load(message_ids, ids, numbers), seen=frozenset())
-
-    async def save(self, work: TurnWork) -> None:
-        known = self._tables.inbox, self._tables.receipts
-        self._tables.inbox, self._tables.receipts = set(), {}
-        try:
-            await super().save(work)
-        finally:
-            self._tables.inbox, self._tables.receipts = known
-
-
-class ParkingPassedTurn(SimulatedTurn):
-    """Nobody waits behind a parked message."""
-
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        return replace(await super().load(message_ids, ids, numbers), parked=frozenset())
-
-
-class ClockSequenceTurn(SimulatedTurn):
-    """The number of a status event is the millisecond it was told in."""
-
-    async def save(self, work: TurnWork) -> None:
-        at = int(self._store.process.now().timestamp() * 1000)
-        log = [
-            message._replace(headers={**message.headers, "ce_sequence": str(at)})
-            if "ce_sequence" in message.headers
-            else message
-            for message in work.log
-        ]
-        await super().save(replace(work, log=log))
-
-
-def with_turn(kind: type[SimulatedTurn]) -> type[SimulatedStore]:
-    """A database whose turns are of this kind."""
-
-    class Store(SimulatedStore):
-        @asynccontextmanager
-        async def turn(self) -> AsyncIterator[SimulatedTurn]:
-            async with self.transaction() as draft:
-                yield kind(self, draft)
-
-    return Store
-
-
 class OutsideDoor(MemoryDoor):
     """Draws numbers at once, whether or not the transaction ends well."""
 
@@ -268,7 +228,7 @@ class HastyTimers(SimulatedStore):
     async def due(self, now: datetime, limit: int) -> Sequence[Timer]:
         due = await super().due(now, limit)
         for timer in due:
-            self.tables.timers.pop((timer.certificate_id, timer.about, timer.revision), None)
+            self.tables.timers.pop((timer.subject_id, timer.about, timer.revision), None)
         return due
 
 
@@ -337,13 +297,6 @@ class LightHearted(Relay):
             await super().handle(records)
 
 
-class NoHeads(SimulatedTurn):
-    """Every turn starts the audit chain anew."""
-
-    async def load(self, message_ids: Sequence[UUID], ids: Sequence[UUID], numbers: Sequence[str]) -> Loaded:
-        return replace(await super().load(message_ids, ids, numbers), heads={})
-
-
 @dataclass(frozen=True, slots=True)
 class Pushing:
     """A place in the line of somebody who waits for nobody."""
@@ -386,6 +339,7 @@ PLANTED: Mapping[str, Planted] = {
     "no inbox": Planted("I6", Kit(store=with_turn(ForgetfulTurn))),
     "the last verdict counts, not the newest": Planted("I6 order", Kit(turn=LastVerdictCounts)),
     "the audit chain starts anew in every turn": Planted("I14", Kit(store=with_turn(NoHeads))),
+    "a state is changed without an event": Planted("I14 fold", Kit(store=with_turn(AsideOfEvents))),
     "a reader gives up when a neighbour is away": Planted("I13", Kit(consume=gives_up)),
     "parking passed by": Planted("I8 keys", Kit(store=with_turn(ParkingPassedTurn)), seeds=200),
     "a batch written although the one before it was not": Planted("I8 keys", Kit(turn=WaitsForNobody), seeds=900),

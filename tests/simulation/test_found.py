@@ -1,9 +1,11 @@
 """What the simulation found, each as one plain case."""
 
+from typing import Any
+
 import pytest
 
-from gateway.core import certificate as core
-from gateway.core.messages import Incoming, TimerDue
+from gateway.core.life import Life, TimerDue
+from gateway.core.messages import Incoming
 from gateway.runtime import turn as turn_module
 from tests.runtime.house import House
 
@@ -16,12 +18,14 @@ async def test_a_due_date_that_broke_our_code_comes_again_and_is_told_once_it_is
     identity, _ = await house.declare()
     await house.turns()
 
-    def broken(state: object, message: Incoming, now: object) -> object:
+    whole = Life.apply
+
+    def broken(life: Life[Any], state: object, message: Incoming, now: object) -> object:
         if isinstance(message, TimerDue):
             raise ZeroDivisionError
-        return core.apply(state, message, now)  # type: ignore[arg-type]
+        return whole(life, state, message, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(turn_module, "apply", broken)
+    monkeypatch.setattr(Life, "apply", broken)
     house.clock.move(minutes=16)
     assert await house.turn.work_timers() == 1
     assert await house.turn.work_timers() == 0, "it would be in the way of the others"

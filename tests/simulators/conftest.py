@@ -12,7 +12,7 @@ import schemas
 from adapters.bus.memory import MemoryBus
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.gateway_xml import GatewayCodec
-from gateway.core.certificate import apply
+from gateway.core.certificate import LIFE
 from gateway.core.decision import Event
 from gateway.core.declaration import Declaration
 from gateway.core.envelope import headers
@@ -133,7 +133,7 @@ class Harness:
         self._apply(record.key, message)
 
     def _apply(self, number: str, message: object) -> None:
-        state, decision = apply(self.states.get(number), message, self.clock.now())  # type: ignore[arg-type]
+        state, decision = LIFE.apply(self.states.get(number), message, self.clock.now())  # type: ignore[arg-type]
         self.states[number] = state
         self.events.setdefault(number, []).extend(decision.events)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.bus.memory import MemoryBus
 from gateway.core.messages import Reminder
-from gateway.runtime.turn import OUTBOUND
+from gateway.runtime.outgoing import OUTBOUND
 from simulators.customs.simulator import CustomsSimulator
 from tests.runtime.house import INBOUND, House
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from adapters.codecs.fast import json_read, messages, xml_read, xml_write
 from adapters.codecs.fast.xml_places import PlainPlaces
 from gateway.core.declaration import Declaration
-from gateway.core.messages import Value
+from gateway.core.value import Value
 from gateway.ports import Locate, Reading
 
 SETTING: Final = "ORIGIN_FAST"

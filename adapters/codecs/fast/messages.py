@@ -11,7 +11,8 @@ from uuid import UUID
 
 from adapters.codecs.catalog import catalog
 from adapters.codecs.texts import escaped, presentable
-from gateway.core.messages import DeclarationAccepted, Value
+from gateway.core.messages import DeclarationAccepted
+from gateway.core.value import Value
 
 
 def written(name: str, values: Mapping[str, Any]) -> bytes:
