@@ -39,8 +39,8 @@ without an end."""
 REST: Final = 1.0
 """Seconds before a new process when one could not be started."""
 _LENGTH: Final = struct.Struct(">I")
-_PASSED_ON: Final = ("LANG", "LC_", "LD_LIBRARY_PATH", "PATH", "PYTHON", "TZ")
-"""What names of the environment begin with that the process gets: others may hold passwords, our settings do."""
+_PASSED_ON: Final = ("LANG", "LC_", "LD_LIBRARY_PATH", "ORIGIN_FAST", "PATH", "PYTHON", "TZ")
+"""What names of the environment begin with that the process gets: others may hold passwords, our other settings do."""
 
 log = structlog.get_logger()
 

@@ -142,6 +142,11 @@ class Settings(BaseSettings):
             " two requests too; beyond it the oldest is closed. Behind a reverse proxy all come from its address",
         ),
     ] = 256
+    fast: Annotated[
+        Literal["on", "off"],
+        Field(description="off: documents and messages are read and written the plain way only, which takes longer"),
+    ] = "on"
+    """`adapters.codecs.fast` reads it itself, also in processes that read no other setting."""
     log_level: Annotated[
         str, Field(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     ] = "info"

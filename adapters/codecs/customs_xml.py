@@ -1,15 +1,14 @@
 """The official dialect: ``Certificate`` (原产地证书数据导入接口) <-> `Declaration`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from lxml import etree
 
-from adapters.codecs import explain
+from adapters.codecs import explain, fast
 from adapters.codecs.catalog import Schema, catalog
-from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, official_path
+from adapters.codecs.official import HEAD, NAMESPACE, SCHEMA, SECTION, SECTIONS, BlockTable, block_form, official_path
 from adapters.codecs.registry import fault
 from adapters.codecs.texts import (
     blank,
@@ -24,15 +23,13 @@ from adapters.codecs.texts import (
     unbroken,
 )
 from adapters.codecs.xml import parse
-from adapters.codecs.xml_places import PlainPlaces, TreePlaces
-from adapters.codecs.xml_plain import plain, takes
+from adapters.codecs.xml_places import TreePlaces
 from gateway.core.declaration import Declaration, texts
 from gateway.core.faults import MAX_FAULTS, Fault, Refused
 from gateway.ports import Locate, Place, Reading
 from gateway.runtime.examining import MOST_BYTES
 
-_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
-_ROOT: Final = f'<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
+_ROOT: Final = f'<?xml version="1.0" encoding="UTF-8"?>\n<Certificate xmlns="{NAMESPACE}"><CertificateHead>'
 
 
 class CustomsXml:
@@ -49,14 +46,7 @@ class CustomsXml:
 
     def read_plainly(self, raw: bytes) -> Reading | None:
         """A document in the plainest form, without a tree; None: it has to be looked at closely."""
-        if len(raw) > MOST_BYTES:
-            return None
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            return None
-        found = plain(text)
-        return None if found is None else Reading(found[0], None, PlainPlaces(raw).of, *found[1:])
+        return fast.read_xml(raw) if len(raw) <= MOST_BYTES else None
 
     def read_closely(self, raw: bytes) -> Reading:
         """The whole way: through the hardened parser and the XSD."""
@@ -74,11 +64,12 @@ class CustomsXml:
 
     def write(self, content: Declaration | Mapping[str, Any]) -> bytes:
         """The document, validated before it leaves. Raises Refused, with official paths, for what it can't carry."""
-        text, as_it_is = _encoded(content)
-        if as_it_is and takes(text):
-            return text.encode()
+        return fast.write_xml(content) or self.write_closely(content)
+
+    def write_closely(self, content: Declaration | Mapping[str, Any]) -> bytes:
+        """The whole way: every text looked at, then through the parser and the XSD."""
         _refuse_if(carriage_faults(content))
-        document = text.encode()
+        document = encode(content)
         root = parse(document, limit=len(document))  # what was small enough to be accepted may leave
         if not self._schema.valid(root):
             raise Refused(explain.faults(self._schema, root))
@@ -87,40 +78,32 @@ class CustomsXml:
 
 def encode(content: Declaration | Mapping[str, Any]) -> bytes:
     """The official bytes of a declaration, or of its (perhaps faulty) plain data; not validated yet."""
-    return _encoded(content)[0].encode()
-
-
-def _encoded(content: Declaration | Mapping[str, Any]) -> tuple[str, bool]:
-    """The document, and whether all its texts can be carried and went in as they are, but for line breaks."""
     values = _values(content)
-    texts: list[Any] = []
-    root = _root(values, texts.extend)
-    whole = " ".join(map(str, texts))
-    good = clean(whole) and "/n" not in whole and "&" not in whole and "<" not in whole and ">" not in whole
-    root = to_customs(root) if good else _root(values, None)
-    return f"{_DECLARATION}\n{root}\n", good
-
-
-def _root(values: Mapping[str, Any], told: Callable[[Iterable[Any]], None] | None) -> str:
-    """The element that holds all. `told`: what goes in, as it is; None: texts are brought into the official form."""
-    parts = [_ROOT, _block(values, HEAD, told), "</CertificateHead>"]
+    parts = [_ROOT, _block(values, HEAD), "</CertificateHead>"]
     for section in SECTIONS:
         inner, lines = values.get(section.field), ""
         if section.item is None:
-            lines = "" if inner is None else _block(_values(inner), section.table, told)
+            lines = "" if inner is None else _block(_values(inner), section.table)
         elif inner:
-            blocks = [_block(_values(item), section.table, told) for item in inner]
-            lines = f"<{section.item}>{f'</{section.item}><{section.item}>'.join(blocks)}</{section.item}>"
+            lines = "".join(
+                f"<{section.item}>{_block(_values(item), section.table)}</{section.item}>" for item in inner
+            )
         if lines or section.field == "goods":
             parts.append(f"<{section.container}>{lines}</{section.container}>")
     promise = values.get("promise")
     code = "" if promise is None else f"<AplPromiseCode>{escaped(to_customs(promise))}</AplPromiseCode>"
-    parts.append(f"<AplPromise>{code}</AplPromise></Certificate>")
-    return "".join(parts)
+    parts.append(f"<AplPromise>{code}</AplPromise></Certificate>\n")
+    return "".join(parts).encode()
 
 
 def _values(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else vars(content)
+
+
+def _block(values: Mapping[str, Any], table: BlockTable) -> str:
+    """The elements of one block."""
+    form, given = block_form(table, tuple([name for name, value in values.items() if value is not None]))
+    return form % tuple([escaped(to_customs(str(values[name]))) for name in given])
 
 
 def carriage_faults(content: Declaration | Mapping[str, Any]) -> list[Fault]:
@@ -143,26 +126,6 @@ def warnings(fields: Mapping[str, Any], joined: str, locate: Locate) -> Sequence
         return ()
     places = (place for place, text in texts(fields) if escaped_twice(text))
     return [fault("TEXT-ESCAPED-TWICE", *locate(place)) for place in islice(places, MAX_FAULTS)]
-
-
-def _block(values: Mapping[str, Any], table: BlockTable, told: Callable[[Iterable[Any]], None] | None) -> str:
-    """The elements of one block."""
-    form, given = _form(table, tuple([name for name, value in values.items() if value is not None]))
-    texts = [values[name] for name in given]
-    if told is None:
-        texts = [escaped(to_customs(str(text))) for text in texts]
-    else:
-        told(texts)
-    return form % tuple(texts)
-
-
-@lru_cache(maxsize=1024)
-def _form(table: BlockTable, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """How a block with these fields is written, and in which order. Remembered: an enterprise fills in the same ones
-    most of the time."""
-    given = [name for name, *_ in table.writers if name in names]
-    form = "".join(f"{start}%s{end}" if name in given else absent for name, start, end, absent in table.writers)
-    return form, tuple(given)
 
 
 def _tidy(root: etree._Element, is_composed: bool) -> None:

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import orjson
 
-from adapters.codecs import explain
+from adapters.codecs import explain, fast
 from adapters.codecs.catalog import Schema, catalog
 from adapters.codecs.customs_xml import encode, troubled, warnings
 from adapters.codecs.json_lines import Lines
-from adapters.codecs.json_plain import plain
 from adapters.codecs.json_tidy import Mistake, tidy
 from adapters.codecs.official import SCHEMA, model_place
 from adapters.codecs.registry import fault
@@ -118,12 +117,8 @@ def _locate(lines: Lines, place: Place) -> tuple[str, int | None]:
 
 
 def _plainly(raw: bytes, content: Mapping[str, Any], lines: Lines) -> Reading | None:
-    reference = content.get("reference")
-    found = plain(content) if _is_plain_reference(reference) else None
-    if found is None or not _names_once(raw, found[1]):
-        return None
-    fields, _, rest, length = found
-    return Reading(fields, reference or None, partial(_locate, lines), rest, length)
+    reference, mistakes = _reference(content.get("reference"))
+    return None if mistakes else fast.read_json(raw, content, reference, partial(_locate, lines))
 
 
 def _load(raw: bytes) -> dict[str, Any]:
@@ -150,25 +145,6 @@ def _syntax(raw: bytes, error: orjson.JSONDecodeError) -> Fault:
     if b"\0" in raw[:4]:  # every other byte of UTF-16 without a mark
         return fault("JSON-ENCODING", line=1)
     return fault("JSON-SYNTAX", line=error.lineno)
-
-
-def _names_once(raw: bytes, names: int) -> bool:
-    """No more names stand in the document than are in the object: none stands twice. May say no wrongly, not yes.
-
-    A colon follows every name; those inside texts make it look closer: there a quote before a colon is escaped.
-    """
-    return raw.count(b":") == names or raw.translate(None, b" \t\r\n").count(b'":') == names
-
-
-def _is_plain_reference(reference: Any) -> bool:
-    if reference is None or reference == "":
-        return True
-    return (
-        type(reference) is str
-        and len(reference) <= MAX_REFERENCE
-        and reference.isprintable()
-        and not reference.isspace()
-    )
 
 
 def _check_names(content: dict[str, Any], raw: bytes, lines: Lines) -> None:

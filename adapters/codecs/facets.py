@@ -1,8 +1,8 @@
 """The official schema as tables: which elements a block has, in order, and what each may hold.
 
-For those who judge plain documents without a tree (`json_plain`, `xml_plain`): what they know of the message they read
-here, from the schema itself. Its blocks are flat: elements with a type that has a length, a pattern, a range or one
-value.
+For those who judge documents without a tree (`fast`), and who ask how many items a list may have: what they know of
+the message they read here, from the schema itself. Its blocks are flat: elements with a type that has a length, a
+pattern, a range or one value.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -34,6 +35,15 @@ def _table(block: type[Block]) -> BlockTable:
             for name, m in fields.items()
         ),
     )
+
+
+@lru_cache(maxsize=1024)
+def block_form(table: BlockTable, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A block with these fields, with ``%s`` for the text of each, and the fields in that order. Remembered: an
+    enterprise fills in the same ones most of the time."""
+    given = [name for name, *_ in table.writers if name in names]
+    form = "".join(f"{start}%s{end}" if name in given else absent for name, start, end, absent in table.writers)
+    return form, tuple(given)
 
 
 HEAD: Final = _table(Declaration)

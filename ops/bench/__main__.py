@@ -5,13 +5,14 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from ops.bench import backlog, commits, flood, intake, journey, kafka, paper, rescue, turning, verdict
+from ops.bench import backlog, commits, fast, flood, intake, journey, kafka, paper, rescue, turning, verdict
 from ops.bench.figures import Figure, Progress, show, write
 from ops.bench.ground import FOLDER, Ground, ground
 
 Measure = Callable[[Ground, Progress, bool], Awaitable[list[Figure]]]
 PARTS: dict[str, Measure] = {
     "verdict": verdict.measure,
+    "fast": fast.measure,
     "paper": paper.measure,
     "turn": turning.measure,
     "backlog": backlog.measure,

@@ -15,6 +15,9 @@ BROKEN = {
     "Imports run one way  ": ("schemas/x.py", "import gateway.core"),
     "Imports run one way   ": ("renderers/x.py", "import simulators.erp"),
     "Adapters don't know each other": ("adapters/store/x.py", "import adapters.bus"),
+    "Only the codecs' front modules know of a fast way": ("adapters/codecs/x.py", "import adapters.codecs.fast"),
+    "Only the codecs' front modules know of a fast way ": ("simulators/x.py", "import adapters.codecs.fast"),
+    "The fast ways have one door": ("adapters/codecs/customs_xml.py", "import adapters.codecs.fast.xml_read"),
     "Renderers and adapters know each other through the codecs only": (
         "renderers/x.py",
         "import adapters.bus",
@@ -45,6 +48,7 @@ PACKAGES = (
     "adapters",
     "adapters/bus",
     "adapters/codecs",
+    "adapters/codecs/fast",
     "adapters/feeds",
     "adapters/inbound",
     "adapters/printers",
@@ -71,6 +75,10 @@ def sample(tmp_path: Path) -> Path:
         (tmp_path / package / "__init__.py").write_text("")
     for module in ("ports", "storage", "reading", "operations", "app", "cli"):
         (tmp_path / f"gateway/{module}.py").write_text("")
+    (tmp_path / "adapters/codecs/fast/xml_read.py").write_text("")
+    (tmp_path / "adapters/codecs/fast/__init__.py").write_text("import adapters.codecs.fast.xml_read")
+    for module in ("customs_xml", "enterprise_json", "gateway_xml"):
+        (tmp_path / f"adapters/codecs/{module}.py").write_text("import adapters.codecs.fast")
     for module in ("life", "audit", "decision", "certificate", "declared", "messages", "printing", "state"):
         (tmp_path / f"gateway/core/{module}.py").write_text("")
     for path in ("gateway/runtime/turn", "gateway/runtime/history", "gateway/runtime/inputs"):

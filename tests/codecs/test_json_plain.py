@@ -8,9 +8,9 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from adapters.codecs import fast
 from adapters.codecs.enterprise_json import EnterpriseJson, _locate
 from adapters.codecs.json_lines import Lines
-from adapters.codecs.json_plain import plain
 from gateway.core.declaration import Declaration, canonical
 from gateway.core.faults import Refused
 from gateway.ports import Reading
@@ -43,9 +43,9 @@ def both(raw: bytes) -> tuple[Verdict, Verdict]:
 def test_what_erps_send_is_plain(size: int) -> None:
     for number, enterprise in enumerate(many(20)):
         raw = JSON.write(declaration(Random(number), "C", enterprise, 0, size=size))
-        found = plain(orjson.loads(raw))
+        found = fast.read_json(raw, orjson.loads(raw), None, lambda place: ("", None))
         assert found is not None
-        assert found[0] == JSON.read(raw).fields
+        assert found.fields == JSON.read(raw).fields
         assert len({*both(raw)[0][0], *both(raw)[1][0]}) == 0
 
 
@@ -59,6 +59,12 @@ def test_both_ways_come_to_the_same_fields(content: Declaration) -> None:
 
 @pytest.mark.parametrize("space", ["", " ", "\n", "\t", "\r\n "])
 def test_a_doubled_name_is_never_plain(space: str) -> None:
+    good = JSON.write(declaration(Random(1), "C", next(iter(many(1))), 0, size=1))
+    assert fast.read_json(good, orjson.loads(good), None, lambda _: ("", None)) is not None
+    doubled = good.replace(b"{", b'{"promise"%b: "1",' % space.encode(), 1)
+    assert fast.read_json(doubled, orjson.loads(doubled), None, lambda _: ("", None)) is None
+    with pytest.raises(Refused):
+        JSON.read(doubled)
     for text in ('"x"', '"a: \\": b"', '"\\":\\":"'):
         raw = f'{{"promise"{space}: {text}, "promise"{space}:"1"}}'.encode()
         with pytest.raises(Refused) as refused:

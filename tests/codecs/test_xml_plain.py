@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from adapters.codecs import fast
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.official import NAMESPACE
-from adapters.codecs.xml_places import PlainPlaces
-from adapters.codecs.xml_plain import plain
 from gateway.core.declaration import Declaration, texts
 from gateway.core.faults import Refused
+from gateway.ports import Place
 from simulators.erp.enterprises import many
 from simulators.erp.generator import declaration
 from tests.codecs.documents import BENCHMARK, full_certificate, text_of
@@ -34,16 +34,13 @@ PIECES = [
 
 def agree(raw: bytes) -> bool:
     """Whether the document is plain; then the whole way says the same, field by field and in the same order."""
-    try:
-        found = plain(raw.decode())
-    except UnicodeDecodeError:
-        return False
+    found = fast.read_xml(raw)
     if found is not None:
         closely = XML.read_closely(raw)
-        assert orjson.dumps(found[0]) == orjson.dumps(closely.fields)
-        length = sum(len(text) for place, text in texts(found[0]) if place != ("promise",))
-        assert min(found[2], closely.length) >= length
-        assert {char for _, text in texts(found[0]) for char in text if not char.isascii()} == set(found[1])
+        assert orjson.dumps(found.fields) == orjson.dumps(closely.fields)
+        length = sum(len(text) for place, text in texts(found.fields) if place != ("promise",))
+        assert min(found.length, closely.length) >= length
+        assert {char for _, text in texts(found.fields) for char in text if not char.isascii()} == set(found.unusual)
     return found is not None
 
 
@@ -122,10 +119,10 @@ def test_too_many_goods_are_not_plain() -> None:
 
 def test_lines_are_those_of_the_tree() -> None:
     raw = text_of(full_certificate()).replace(b"'", b'"')
-    closely = XML.read_closely(raw)
-    places = [(name,) for name in Declaration.model_fields]
+    plainly, closely = XML.read_plainly(raw), XML.read_closely(raw)
+    assert plainly is not None
+    places: list[Place] = [(name,) for name in Declaration.model_fields]
     places += [("goods", index, name) for index in (0, 1) for name in ("hs_code", "name", "exporter_code", "line_no")]
     places += [("amendment", "old_number"), ("invoices", 0, "invoice_no"), ("non_parties", 0, "name")]
     for place in places:
-        assert PlainPlaces(raw).of(place) == closely.locate(place)
-    assert plain(raw.decode()) is not None
+        assert plainly.locate(place) == closely.locate(place)
