@@ -48,7 +48,7 @@ def line(index: int, **changes: Any) -> list[Any]:
         (b'"x"', "JSON-TYPE"),
         (b"[" * 100_000, "JSON-DEPTH"),
         (b'{"a":' * 100 + b"1" + b"}" * 100, "JSON-DEPTH"),
-        (b" " * (5 << 20), "JSON-SIZE"),
+        (b" " * (17 << 20), "JSON-SIZE"),
     ],
 )
 def test_what_is_no_sound_json(raw: bytes, code: str) -> None:
