@@ -104,8 +104,8 @@ class Loaded:
     """Locked until the transaction ends."""
     parked: frozenset[UUID]
     """Subjects whose messages wait because an earlier one is parked."""
-    tracked: frozenset[UUID]
-    """Subjects that exist, with or without a state yet."""
+    kinds: Mapping[UUID, str]
+    """Subjects that exist, with or without a state yet, and of which kind each is."""
     heads: Mapping[UUID, str]
     """Hash of the last event, where there is one: the next event follows it. Under the same lock as the state."""
     unreadable: frozenset[UUID] = frozenset()

@@ -250,7 +250,7 @@ class MemoryTurn:
             keys={tables.subjects[identity]: identity for identity in tracked},
             states={identity: tables.states[identity] for identity in tracked if identity in tables.states},
             parked=frozenset(identity for identity in tracked if identity in waiting),
-            tracked=frozenset(tracked),
+            kinds={identity: tables.subjects[identity][0] for identity in tracked},
             heads={identity: tables.heads[identity] for identity in tracked if identity in tables.heads},
         )
 

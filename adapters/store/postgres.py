@@ -257,7 +257,7 @@ class TurnSession:
             keys={(row["kind"], row["key"]): row["about"] for row in found},
             states=states,
             parked=frozenset(row["about"] for row in rows if row["what"] == "parked"),
-            tracked=frozenset(row["about"] for row in found),
+            kinds={row["about"]: row["kind"] for row in found},
             heads={row["about"]: row["last_hash"].hex() for row in found if row["last_hash"]},
             unreadable=unreadable,
         )

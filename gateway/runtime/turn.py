@@ -239,8 +239,10 @@ class Turn:
         """The subject that a message is about. None: it is not one of ours."""
         if named.id is None:
             return loaded.keys.get((named.kind, named.key)) if item.message is not None else None
-        if named.id in loaded.tracked or named.id in draft.opened:
+        if named.id in draft.opened:
             return named.id
+        if named.id in loaded.kinds:
+            return named.id if loaded.kinds[named.id] == named.kind else None
         opening = None if item.message is None else self._lives.of(item.message).opens(item.message)
         if opening is None:
             return None

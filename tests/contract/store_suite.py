@@ -239,7 +239,7 @@ class StoreSuite:
         assert isinstance(found, Certificate)
         assert list(found.papers) == list(Part), "original first, as ever"
         assert loaded.keys == {(KIND, first.number): first.certificate_id, (KIND, second.number): second.certificate_id}
-        assert loaded.tracked == {first.certificate_id, second.certificate_id}
+        assert loaded.kinds == {first.certificate_id: KIND, second.certificate_id: KIND}
         assert loaded.parked == frozenset()
         assert (await known_as(store, first.number)).status == "ready_to_print"
 

@@ -20,6 +20,7 @@ from adapters.store.postgres import PostgresStore
 from gateway.core import certificate
 from gateway.core.audit import event_hash
 from gateway.core.life import About, Life, Register
+from gateway.core.messages import LetterMended
 from gateway.core.overdue import Rule
 from gateway.ports import Blob, Record
 from gateway.runtime.turn import NotHandled, Turn
@@ -97,6 +98,20 @@ class Suite:
     async def test_a_reading_of_a_meter_that_is_not_there_changes_nothing(self, hall: Hall) -> None:
         await hall.tell(taken(7))
         assert await hall.state(ONE) is None
+
+    async def test_a_message_about_a_subject_of_another_kind_changes_nothing(self, hall: Hall) -> None:
+        await hall.tell(installed())
+        letter = LetterMended(
+            message_id=TWO,
+            certificate_id=ONE,
+            letter=TWO,
+            was_sha256="0" * 64,
+            mended_sha256="1" * 64,
+            by="",
+            reason="",
+        )
+        assert await hall.turn.command(letter) == ()
+        assert (await hall.state(ONE)).sequence == 1
 
     async def test_a_business_key_is_unique_within_its_kind(self, hall: Hall) -> None:
         await hall.tell(installed())
