@@ -1,6 +1,8 @@
 """The same declaration again, by any way in, gives the certificate it has; other bytes under its key are refused."""
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count, product
 from pathlib import Path
@@ -72,17 +74,22 @@ async def send(house: House, way: Way, body: bytes, key: str) -> dict[str, Any]:
     headers = {**house.account.bearer, "content-type": way.media_type}
     if way.keyed:
         headers["idempotency-key"] = key
-    async with httpx.AsyncClient(base_url=house.serve.url, trust_env=False, timeout=30) as http:
-        response = await http.post("/v1/declarations", content=body, headers=headers)
-        for _ in range(100):
-            if response.status_code not in (429, 503):
-                break
-            await asyncio.sleep(0.1)  # only some batches are read at once
-            response = await http.post("/v1/declarations", content=body, headers=headers)
+    response = await _post(house, body, headers)
+    while response is None or response.status_code in (429, 503):
+        await asyncio.sleep(0.1)  # only some batches are read at once
+        response = await _post(house, body, headers)
     if way.media_type == LINES:
         assert response.status_code == 200, response.text
         return dict(orjson.loads(response.content))
     return {"http": response.status_code, **response.json()}
+
+
+async def _post(house: House, body: bytes, headers: Mapping[str, str]) -> httpx.Response | None:
+    """None: the connection was closed, as one is whose request was not read to its end. The same may be sent again."""
+    async with httpx.AsyncClient(base_url=house.serve.url, trust_env=False, timeout=30) as http:
+        with contextlib.suppress(httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            return await http.post("/v1/declarations", content=body, headers=headers)
+    return None
 
 
 async def _file(house: House, way: Way, body: bytes, name: str) -> dict[str, Any]:
