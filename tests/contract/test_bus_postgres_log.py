@@ -212,7 +212,7 @@ async def test_a_killed_process_is_replaced_before_its_lease_is_over(
         lines = [await asyncio.to_thread(child.stdout.readline) for _ in range(5)]
         assert sorted(map(int, lines)) == list(range(5))
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(120)
         child.stdout.close()
         async with (
             PostgresBus(database_pool, lambda: pool.connect(database_url), TOPICS, lease=60.0) as bus,

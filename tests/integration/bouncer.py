@@ -66,7 +66,7 @@ class Bouncer:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)  # at once: SIGINT waits for clients
-        self._process.wait(20)
+        self._process.wait(120)
 
     def said(self) -> str:
         """Its log."""

@@ -126,7 +126,7 @@ class Serve:
         """kill -9, of this process alone: its PostgreSQL lives on."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(120)
             self._process = None
 
     def kill_everything(self) -> None:

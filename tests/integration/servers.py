@@ -74,7 +74,7 @@ class Server:
         """kill -9 of the server; the processes it started notice, and go."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(120)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[dict[str, Any]]:
@@ -90,7 +90,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        self._process.wait(20)
+        self._process.wait(120)
         end_all(self._folder)
 
 

@@ -62,7 +62,7 @@ class Player:
         """Its exit code."""
         assert self._process is not None
         self._process.send_signal(number)
-        return self._process.wait(20)
+        return self._process.wait(120)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def test_after_a_kill_of_the_gateway_the_next_one_attaches(tmp_path: Path) -> No
     assert holder.stdout is not None
     pid = int(holder.stdout.readline())
     holder.send_signal(signal.SIGKILL)
-    holder.wait(10)
+    holder.wait(120)
     holder.stdout.close()
     server = Embedded(tmp_path / "pg")
     assert server.pid == pid

@@ -95,7 +95,7 @@ def test_sigterm_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
             serve.spawn()
             eventually(lambda: not serve.runs, after)
             serve.terminate()
-            serve.wait(30)
+            serve.wait(120)
             assert not leftovers(serve.home), f"after {after} s"
         serve.start()
         assert serve.stop() == 0
