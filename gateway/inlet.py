@@ -5,12 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from adapters.codecs.bundles import apart
 from adapters.codecs.encodings import as_utf8
-from adapters.codecs.gateway_xml import GatewayCodec, number_in
-from gateway.core.certificate import FROM_CUSTOMS, KIND
+from adapters.codecs.gateway_xml import GatewayCodec, certificate_of
+from gateway.core.certificate import FROM_CUSTOMS
 from gateway.core.life import About
 from gateway.core.messages import Incoming, LayoutArrived
 from gateway.ports import Blob, Record, Unreadable
@@ -42,13 +41,8 @@ class GatewayInlet:
         )
 
     def about(self, record: Record) -> About:
-        """See `adapters.codecs.gateway_xml.number_in`; our own topics name certificates by their keys."""
-        if record.topic in FROM_STRANGERS:
-            return About(KIND, key=number_in(record.body))
-        try:
-            return About(KIND, UUID(record.key))
-        except ValueError:
-            return About(KIND)
+        """See `adapters.codecs.gateway_xml.certificate_of`."""
+        return certificate_of(record)
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """The message, and what customs sent as bytes to keep. Raises Unreadable."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from lxml import etree
 from pydantic import ValidationError
@@ -26,7 +27,9 @@ from adapters.codecs.receipts import (
 )
 from adapters.codecs.texts import escaped, presentable
 from adapters.codecs.xml import parse, parse_own
+from gateway.core.certificate import KIND
 from gateway.core.faults import Refused
+from gateway.core.life import About
 from gateway.core.messages import (
     CustomsDeclaration,
     DeclarationAccepted,
@@ -39,7 +42,7 @@ from gateway.core.messages import (
     RenderResult,
 )
 from gateway.core.value import Value
-from gateway.ports import Encodable, Unreadable
+from gateway.ports import Encodable, Record, Unreadable
 
 NAMESPACE: Final = "urn:origin-gateway:messages:v1"
 SCHEMA: Final = "messages"
@@ -112,6 +115,16 @@ def read_layout_head(root: etree._Element, body: bytes, noticed: str = "") -> La
         part=Part(part),
         pages=int(pages),
     )
+
+
+def certificate_of(record: Record) -> About:
+    """The certificate that a record names which can't be read: customs by its number, our own topics by their keys."""
+    if record.topic == INBOUND:
+        return About(KIND, key=number_in(record.body))
+    try:
+        return About(KIND, UUID(record.key))
+    except ValueError:
+        return About(KIND)
 
 
 def number_in(body: bytes) -> str:

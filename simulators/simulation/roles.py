@@ -10,14 +10,13 @@ from uuid import UUID
 
 from adapters.bus.kafka_claims import Claims
 from adapters.codecs.dialects import dialects
-from adapters.codecs.gateway_xml import GatewayCodec
+from adapters.codecs.gateway_xml import GatewayCodec, certificate_of
 from adapters.inbound.bus import BusIntake
 from adapters.store.memory import MemoryBlobs, MemoryClaims, MemoryDeadLetters
 from gateway.core.certificate import FROM_CUSTOMS
 from gateway.core.decision import Event
 from gateway.core.life import About
 from gateway.core.messages import Incoming, PrintJob, RenderJob
-from gateway.inlet import GatewayInlet
 from gateway.ports import Blob, Dialect, Message, Reading, Record, Unavailable
 from gateway.runtime.catalog import ProfileChecks
 from gateway.runtime.consume import consume
@@ -98,7 +97,7 @@ class BuggyInlet:
 
     def about(self, record: Record) -> About:
         """See `gateway.ports.Inlet`."""
-        return GatewayInlet(self.codec).about(record)
+        return certificate_of(record)
 
     def read(self, record: Record) -> tuple[Incoming, Sequence[Blob]]:
         """See `gateway.ports.Inlet`."""
