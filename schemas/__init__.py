@@ -9,6 +9,12 @@ def path(*parts: str) -> Traversable:
     return files(__name__).joinpath(*parts)
 
 
+def read_texts(folder: str, ending: str) -> dict[str, str]:
+    """The texts of a packaged folder's files whose names have this ending, by name, sorted."""
+    entries = sorted(path(folder).iterdir(), key=lambda entry: entry.name)
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in entries if entry.name.endswith(ending)}
+
+
 def read_bytes(*parts: str) -> bytes:
     """The bytes of one packaged file."""
     return path(*parts).read_bytes()

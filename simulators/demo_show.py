@@ -9,6 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.core.declared import OPENING
+
 COLOURS = {
     "confirmed": "bold green",
     "printed": "green",
@@ -23,9 +25,9 @@ HIDDEN = frozenset(
     {
         *("receipt", "layout", "content", "raw", "file", "job", "original", "copy", "order"),
         *("seal", "key", "signature"),
-        *("certificate", "number", "type", "exporter", "applicant", "client", "prints_itself", "media_type"),
+        *OPENING.values(),
     }
-)
+) - {"reference"}
 """Data of events that says little to a person: hashes, ids, and what the certificate itself says."""
 STEPS = (
     "declared",

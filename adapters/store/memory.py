@@ -46,7 +46,6 @@ class Tables:
     """What is true. Only a transaction that ended well changes it."""
 
     certificates: dict[UUID, Known] = field(default_factory=dict)
-    numbers: dict[str, UUID] = field(default_factory=dict)
     subjects: dict[UUID, tuple[str, str]] = field(default_factory=dict)
     """(kind, business key) of each."""
     keys: dict[tuple[str, str], UUID] = field(default_factory=dict)
@@ -190,7 +189,8 @@ class MemoryDoor:
         """What is on file under these keys and numbers."""
         tables = self._tables
         priors = {key: tables.intake[key] for key in keys if key in tables.intake}
-        known = {number: tables.certificates[tables.numbers[number]] for number in numbers if number in tables.numbers}
+        ids = {number: identity for number in numbers if (identity := tables.keys.get((KIND, number))) is not None}
+        known = {number: tables.certificates[identity] for number, identity in ids.items()}
         return priors, known
 
     async def draw(self, wanted: Mapping[Series, int]) -> Mapping[Series, Sequence[int]]:
@@ -201,7 +201,7 @@ class MemoryDoor:
             found = drawn[series] = []
             while len(found) < count and last < series.capacity:
                 last += 1
-                if series.number(last) not in self._tables.numbers:
+                if (KIND, series.number(last)) not in self._tables.keys:
                     found.append(last)
             self._series[series] = last
         self._draft.changes.append(lambda: self._tables.series.update(self._series))
@@ -213,7 +213,7 @@ class MemoryDoor:
         rows: list[Admitted | Repetition] = [*admitted, *repeated]
         draft.once("an idempotency key", ((row.client, row.key) for row in rows), tables.intake)
         new = [row for row in admitted if row.certificate_id not in tables.certificates]
-        draft.once("a certificate number", (row.number for row in new), tables.numbers)
+        draft.once("a certificate number", ((KIND, row.number) for row in new), tables.keys)
         for row in rows:
             prior = Prior(row.raw_sha256, row.certificate_id, row.answer)
             draft.changes.append(partial(tables.intake.update, {(row.client, row.key): prior}))
@@ -224,7 +224,6 @@ class MemoryDoor:
 
 
 def _admit(tables: Tables, row: Admitted) -> None:
-    tables.numbers[row.number] = row.certificate_id
     tables.subjects[row.certificate_id] = subject = (KIND, row.number)
     tables.keys[subject] = row.certificate_id
     tables.certificates[row.certificate_id] = Known(

@@ -332,11 +332,11 @@ def _overdue(state: Certificate, message: TimerDue) -> Decision:
     return Decision(events=(alarm, resent), send=(again,), remind=(remind,))
 
 
-def _about(message: Incoming) -> About:
+def _about(message: Any) -> About:
     """Customs knows certificates by their numbers only."""
     if isinstance(message, FROM_CUSTOMS):
         return About(KIND, key=message.number)
-    return About(KIND, message.subject_id if isinstance(message, TimerDue) else message.certificate_id)
+    return About(KIND, message.certificate_id)
 
 
 def _shown(state: Certificate) -> Mapping[str, Json]:

@@ -12,30 +12,27 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from gateway.core.faults import Severity
 from gateway.core.sources import SourceError, Sources, Sure, told
+from gateway.core.value import Value
 
 REFUSING: Final = frozenset({"V", "H", "M-H"})
 """How sure a source must be for its rules to refuse."""
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T", bound=Value)
 
 
 class ProfileError(Exception):
     """A profile or code list can't be used; says which and why. Raised at load, never while checking."""
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _always_list(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-class Rule(_Data):
+class Rule(Value):
     """One rule. `path` is a field, ``block.field``, ``list[].field`` or a whole list."""
 
     id: Annotated[str, Field(pattern=r"^[A-Z]{1,3}-[0-9]{3}$")]
@@ -60,7 +57,7 @@ class Rule(_Data):
         return Severity.REFUSE if self.sure in REFUSING else Severity.WARN
 
 
-class Header(_Data):
+class Header(Value):
     """What a certificate type is."""
 
     type: Annotated[str, Field(pattern=r"^[A-Z]{1,2}$")]
@@ -95,7 +92,7 @@ class CodeList:
     """Code -> the columns of its row."""
 
 
-class _ListEntry(_Data):
+class _ListEntry(Value):
     name: str
     file: str
     complete: bool

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+
+from gateway.core.value import Value
 
 Sure = Literal["V", "H", "M-H", "M", "L-M", "L", "mem", "ours"]
 """V seen, H official or several sources, M one decent source, L weak, mem from memory, ours this project's own."""
@@ -21,18 +23,14 @@ class SourceError(Exception):
     """The register can't be used, or a citation names a source that it does not have."""
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Text(_Data):
+class Text(Value):
     """The same in English and Chinese."""
 
     en: Annotated[str, Field(min_length=1)]
     zh: Annotated[str, Field(min_length=1)]
 
 
-class Source(_Data):
+class Source(Value):
     """One source."""
 
     kind: Kind

@@ -17,14 +17,15 @@ from gateway.runtime.sources import load_register, source
 @cache
 def load_lists() -> Mapping[str, CodeList]:
     """Every code list by name. Raises ProfileError."""
-    return load_codelists(schemas.read_text("codelists", "index.toml"), _texts("codelists", ".csv", keep_ending=True))
+    return load_codelists(schemas.read_text("codelists", "index.toml"), schemas.read_texts("codelists", ".csv"))
 
 
 @cache
 def load_types() -> Mapping[str, Profile]:
     """Profiles by certificate type, with their sources told. Raises ProfileError."""
     register = load_register()
-    profiles = load_profiles(_texts("profiles", ".toml"))
+    texts = schemas.read_texts("profiles", ".toml")
+    profiles = load_profiles({name.removesuffix(".toml"): text for name, text in texts.items()})
     return MappingProxyType({kind: sourced(profile, register) for kind, profile in sorted(profiles.items())})
 
 
@@ -74,11 +75,3 @@ class ProfileChecks:
 def form_of(certificate_type: str) -> str:
     """The form of a certificate type, a folder of ``schemas/forms``. Raises KeyError for a type without profile."""
     return load_checks()[certificate_type].header.form
-
-
-def _texts(folder: str, ending: str, *, keep_ending: bool = False) -> dict[str, str]:
-    return {
-        entry.name if keep_ending else entry.name.removesuffix(ending): entry.read_text(encoding="utf-8")
-        for entry in sorted(schemas.path(folder).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(ending)
-    }

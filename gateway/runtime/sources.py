@@ -9,8 +9,7 @@ from gateway.core.sources import Sources, load_sources, told
 @cache
 def load_register() -> Sources:
     """Every source by its id. Raises SourceError."""
-    files = sorted(schemas.path("sources").iterdir(), key=lambda entry: entry.name)
-    return load_sources(entry.read_text(encoding="utf-8") for entry in files if entry.name.endswith(".toml"))
+    return load_sources(schemas.read_texts("sources", ".toml").values())
 
 
 @cache

@@ -315,12 +315,12 @@ class Turn:
 
     async def _work(self, transaction: TurnTransaction, draft: _Draft) -> TurnWork:
         """The draft as rows; what is sent may be made from stored bytes here."""
-        wanted = [wants for _, send in draft.sends if (wants := self._outgoing.wants(send))]
-        raws = await transaction.blobs(wanted)
+        wanted = [self._outgoing.wants(send) for _, send in draft.sends]
+        raws = await transaction.blobs([sha256 for sha256 in wanted if sha256])
         now = self._clock.now()
         sends = []
-        for number, (subject, send) in enumerate(draft.sends, 1):
-            raw = raws[wants] if (wants := self._outgoing.wants(send)) else b""
+        for number, ((subject, send), sha256) in enumerate(zip(draft.sends, wanted, strict=True), 1):
+            raw = raws[sha256] if sha256 else b""
             made = asyncio.to_thread(self._outgoing.message, subject, send, raw, now) if len(raw) > LARGE else None
             sends.append(await made if made else self._outgoing.message(subject, send, raw, now))
             await breathe(number)

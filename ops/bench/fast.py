@@ -1,7 +1,6 @@
 """What each fast way of the codecs buys beside its plain twin of the same run."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from statistics import median
 from uuid import UUID
 
@@ -10,10 +9,10 @@ import orjson
 from adapters.codecs.customs_xml import CustomsXml
 from adapters.codecs.enterprise_json import EnterpriseJson
 from adapters.codecs.gateway_xml import GatewayCodec
-from gateway.core.messages import DeclarationAccepted
 from ops.bench.documents import templates
 from ops.bench.figures import Figure, Progress, interleaved, rate, ratio_of, timed
 from ops.bench.ground import Ground
+from ops.bench.turning import accepted
 
 Way = Callable[[], object]
 
@@ -40,7 +39,8 @@ def ways() -> dict[str, tuple[Way, Way]]:
     xml, enterprise, codec = CustomsXml(), EnterpriseJson(), GatewayCodec()
     official = templates()[0].document(1)
     content = templates(enterprise.media_type)[0].document(1)
-    fields, message = xml.read(official).fields, accepted()
+    fields = xml.read(official).fields
+    message = accepted(UUID(int=2), "C26MA9XYD0C20001").model_copy(update={"reference": "SO-2026-1102"})
     return {
         "a declaration read, XML": (lambda: xml.read(official), lambda: xml.read_closely(official)),
         "a declaration written, XML": (lambda: xml.write(fields), lambda: xml.write_closely(fields)),
@@ -50,24 +50,3 @@ def ways() -> dict[str, tuple[Way, Way]]:
         ),
         "a message encoded": (lambda: codec.encode(message), lambda: codec.encode_closely(message)),
     }
-
-
-def accepted() -> DeclarationAccepted:
-    """As the door sends one for each declaration."""
-    enterprise = templates()[0].enterprise.code
-    return DeclarationAccepted(
-        message_id=UUID(int=1),
-        certificate_id=UUID(int=2),
-        number="C26MA9XYD0C20001",
-        revision=1,
-        certificate_type="C",
-        applies=True,
-        exporter=enterprise,
-        applicant=enterprise,
-        client="bench",
-        reference="SO-2026-1102",
-        media_type=CustomsXml.media_type,
-        raw_sha256="0" * 64,
-        content_sha256="f" * 64,
-        accepted_at=datetime(2026, 11, 22, 8, 30, tzinfo=UTC),
-    )

@@ -189,7 +189,7 @@ def one_number(scene: Scene) -> Iterator[str]:
             yield f"numbers of {OTHER} were drawn, which declared nothing"
         for serial in range(1, last + 1):
             scene.checked["I2"] += 1
-            if series.number(serial) not in tables.numbers:
+            if (LIFE.kind, series.number(serial)) not in tables.keys:
                 yield f"{series.number(serial)} was drawn and belongs to nothing"
 
 

@@ -12,12 +12,11 @@ from random import Random
 import pytest
 
 from adapters.postgres import install
-from simulators.erp.generator import declarations
 from tests.integration import audit
-from tests.integration.erps import Enrolled, Ledger, Parcel, Sender, enrol
+from tests.integration.erps import Ledger, Sender, enrol
 from tests.integration.process import ROOT, Serve
 from tests.integration.servers import Server
-from tests.integration.test_split_roles import BACK, ENTERPRISES, FRONT, judged
+from tests.integration.test_split_roles import BACK, ENTERPRISES, FRONT, PER_ROUND, ROUNDS, judged, parcels
 
 PRODUCT = ("gateway", "schemas", "adapters", "renderers", "simulators")
 NEWER = (
@@ -26,7 +25,6 @@ NEWER = (
     ("    pages: int = 0\n", '    pages: int = 0\n    tray: str = "upper"\n'),
 )
 """What the newer version has otherwise in `gateway/core/state.py`."""
-ROUNDS, PER_ROUND = 4, 6
 STATES = """
 SELECT count(*) AS all, count(*) FILTER (WHERE state ? 'carried') AS carried,
        count(*) FILTER (WHERE state ? 'carried' AND state #>> '{papers,copy,tray}' IS DISTINCT FROM 'upper') AS torn,
@@ -46,13 +44,6 @@ def newer(folder: Path) -> Path:
         text = text.replace(old, new)
     state.write_text(text)
     return folder
-
-
-def parcels(enrolled: Enrolled) -> list[Parcel]:
-    """Declarations over HTTP, for the enterprises in turn."""
-    sent = enumerate(declarations(29, ROUNDS * PER_ROUND, ENTERPRISES))
-    accounts = [enrolled.accounts[enterprise.code] for enterprise in ENTERPRISES]
-    return [Parcel(f"versions-{n:03d}", accounts[n % 2], kind, body, "http") for n, (kind, body) in sent]
 
 
 @pytest.mark.long
@@ -75,7 +66,7 @@ async def test_two_versions_side_by_side_lose_and_park_nothing(tmp_path: Path) -
             await asyncio.gather(*(asyncio.to_thread(one.start) for one in (theirs, back)))
             enrolled = await enrol(ours, tmp_path / "keys", ENTERPRISES)
             senders = [Sender(lambda one=one: one.url, one.folders, ledger) for one in (ours, theirs)]  # type: ignore[misc]
-            sent = parcels(enrolled)
+            sent = parcels(enrolled, 29, ROUNDS * PER_ROUND)
             sending = []
             for number, victim in enumerate((ours, theirs, ours, theirs)):
                 due = sent[number * PER_ROUND : (number + 1) * PER_ROUND]
