@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     roles: Annotated[
-        str | None, typer.Option(help="Comma-separated: intake, turn, relay, render, print, customs-link.")
+        str | None,
+        typer.Option(help="Comma-separated: intake, turn, relay, render, print, customs-link, customs-simulator."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data directory.", show_default="origin-data")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,

@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         None
     )
     max_bytes: Annotated[
-        int, Field(ge=1024, le=16 << 20, description="largest declaration, bytes, on every way in (ops/decisions/0047)")
+        int, Field(ge=1024, le=8 << 20, description="largest declaration, bytes, on every way in (ops/decisions/0047)")
     ] = 1 << 20
     max_connections_per_address: Annotated[
         int,

@@ -127,7 +127,8 @@ def _fit_certificate(certificate: x509.Certificate) -> None:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key()
     except x509.ExtensionNotFound:
-        raise RenderRefused("KEY-USAGE", "the certificate does not say what its key is for") from None
+        what = "the certificate does not say what its key is for: keyUsage digitalSignature or nonRepudiation"
+        raise RenderRefused("KEY-USAGE", what) from None
     except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm):
         raise RenderRefused("KEY-UNREADABLE", "the certificate in the key file is damaged") from None
     if not (usage.content_commitment or usage.digital_signature):

@@ -17,7 +17,7 @@ import orjson
 from adapters.postgres.errors import unavailable
 from gateway.core.audit import GENESIS, Flaw, Leaves, Row, Sealed, Walk, check_days
 from gateway.core.decision import Event
-from gateway.core.life import NewerState, Register
+from gateway.core.life import NewerState, OlderLife, Register
 from gateway.core.lives import LIVES
 
 MIGRATION = 3
@@ -220,19 +220,32 @@ class Auditor:
             self._fold(life, own, report)
 
     def _fold(self, subject: asyncpg.Record, rows: Sequence[Row], report: Report) -> None:
-        """Do its events alone make its state? The first event of a life that is older than lives doesn't tell all."""
-        if not rows or subject["state"] is None or subject["kind"] not in self._lives:
+        """Do its events alone make its state, as far as this version knows of it? Whatever stands there is doubted."""
+        if not rows or subject["kind"] not in self._lives:
             return
         life = self._lives[subject["kind"]]
+
+        def tell(code: str, what: str) -> None:
+            report.tell(Flaw(code, what, subject["id"], subject["sequence"]))
+
         try:
             made = life.fold(Event(life.events(row.kind), orjson.loads(row.data)) for row in rows)
-            kept = life.read(subject["state"])
-        except (KeyError, TypeError, ValueError, NewerState):
+            told = None if made is None else made.known()
+        except OlderLife:
             report.unfolded += 1
+            told = None
+        except Exception:
+            tell("state.events", "its events can't be followed: one of them was changed")
             return
-        if made != kept:
-            what = "its state is not what its events make of it: one of the two was changed"
-            report.tell(Flaw("state.differs", what, subject["id"], subject["sequence"]))
+        try:
+            kept = life.read(subject["state"] or "").known()
+        except NewerState:
+            tell("state.newer", "a newer version wrote its state: let that one verify it")
+        except Exception:
+            tell("state.unreadable", "its state can't be read, or is gone")
+        else:
+            if told is not None and told != kept:
+                tell("state.differs", "its state is not what its events make of it: one of the two was changed")
 
 
 def _row(row: asyncpg.Record) -> Row:

@@ -33,7 +33,7 @@ from gateway.core.messages import (
     TechnicalVerdict,
     UnreadableArrived,
 )
-from gateway.core.state import OPEN, Certificate, PrintState, Review, beyond_recall
+from gateway.core.state import OPEN, VERSION, Certificate, PrintState, Review, beyond_recall
 
 KIND: Final = "certificate"
 FROM_CUSTOMS = (TechnicalReceipt, BusinessReceipt, AttachmentReceipt, LayoutArrived)
@@ -89,7 +89,7 @@ def evolve(state: Certificate | None, event: Event) -> Certificate:
     """The state after `event`, from the event alone: all events in order rebuild it."""
     if state is None:
         state = opened(event)
-    changes: dict[str, Any] = {"sequence": state.sequence + 1}
+    changes: dict[str, Any] = {"sequence": state.sequence + 1, "version": max(state.version, VERSION)}
     match event.kind:
         case EventKind.DRAFTED | EventKind.DECLARED:
             changes |= {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.core.decision import Event, Json
+from gateway.core.life import OlderLife
 from gateway.core.messages import DeclarationAccepted
 from gateway.core.state import Certificate
 
@@ -25,10 +26,9 @@ OPENING: Mapping[str, str] = MappingProxyType(
 
 
 def opened(event: Event) -> Certificate:
-    """The state that a life begins with. Raises ValueError for an event that opens no life, or is older than the events
-    that tell all."""
+    """The state that a life begins with. Raises OlderLife."""
     if not event.data.keys() >= set(OPENING.values()):
-        raise ValueError("a life opens with an accepted declaration")
+        raise OlderLife("a life opens with an accepted declaration")
     told = {name: event.data[key] for name, key in OPENING.items()}
     return Certificate.model_validate(told)
 

@@ -22,6 +22,11 @@ class NewerState(Exception):
     """A newer version wrote a state that this one can't carry on."""
 
 
+class OlderLife(ValueError):
+    """The first event of a life does not tell all: it opens none, or is older than the rule that events alone make a
+    state."""
+
+
 class TimerDue(Value):
     """A due date passed."""
 
@@ -102,6 +107,10 @@ class State(Protocol):
         """As it is stored."""
         ...
 
+    def known(self) -> dict[str, Any]:
+        """What this version knows of it: what its events make again."""
+        ...
+
 
 S = TypeVar("S", bound=State)
 
@@ -139,7 +148,7 @@ class Life(Generic[S]):
         return state, decision
 
     def fold(self, events: Iterable[Event]) -> S | None:
-        """The state that these events, in order and from the first on, leave behind."""
+        """The state that these events, in order and from the first on, leave behind. Raises OlderLife."""
         state: S | None = None
         for event in events:
             state = self.evolve(state, event)

@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from gateway.core.life import NewerState
-from gateway.core.messages import Part
+from gateway.core.messages import Part, Reminder
 
 
 class Review(StrEnum):
@@ -41,6 +41,16 @@ class Kept(BaseModel):
     processes of two versions may work side by side."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    def known(self) -> dict[str, Any]:
+        """What this version knows of it, without what a newer one added: what events can make again."""
+        return {name: _known(getattr(self, name)) for name in type(self).model_fields}
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, Kept):
+        return value.known()
+    return {name: _known(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 class Paper(Kept):
@@ -89,6 +99,9 @@ def beyond_recall(papers: Iterable[Paper]) -> bool:
 VERSION: Final = 1
 """Of the state of a certificate. A version that changes what is stored in a way that older ones can't carry on has the
 next one: they leave such a certificate to it."""
+
+
+_REMINDERS: Final = frozenset(Reminder)
 
 
 class Certificate(Kept):
@@ -141,14 +154,22 @@ class Certificate(Kept):
             return cls.model_validate_json(text)
         except ValidationError:
             stored = orjson.loads(text)
-            papers = stored.get("papers", {})
-            others = {part: papers.pop(part) for part in set(papers) - set(Part)}
-            try:
-                return cls.model_validate_json(orjson.dumps({**stored, "other_papers": others}))
-            except ValidationError:
-                if stored.get("version", VERSION) > VERSION:
-                    raise NewerState from None
+            if not isinstance(stored, dict):
                 raise
+        if isinstance(papers := stored.get("papers"), dict):
+            stored["other_papers"] = {part: papers.pop(part) for part in set(papers) - set(Part)}
+        try:
+            return cls.model_validate_json(orjson.dumps(stored))
+        except ValidationError:
+            version = stored.get("version")
+            if isinstance(version, int) and version > VERSION:
+                raise NewerState from None
+            raise
+
+    def known(self) -> dict[str, Any]:
+        """See `Kept.known`; who wrote it last is no part of it."""
+        ours = {**Kept.known(self), "overdue": [about for about in self.overdue if about in _REMINDERS]}
+        return {name: value for name, value in ours.items() if name not in ("version", "other_papers")}
 
     @property
     def status(self) -> str:

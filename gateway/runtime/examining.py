@@ -17,8 +17,9 @@ from gateway.runtime.submission import Examined, Rejected, Submission, content
 
 MAX_BYTES: Final = 1 << 20
 """Largest document unless ORIGIN_MAX_BYTES says otherwise, bytes: 1 MiB."""
-MOST_BYTES: Final = 16 << 20
-"""The most that ORIGIN_MAX_BYTES may say (ops/decisions/0047)."""
+MOST_BYTES: Final = 8 << 20
+"""The most that ORIGIN_MAX_BYTES may say (ops/decisions/0047). libxml2 reads no text of more than 10 million
+characters."""
 SMALL: Final = 16 << 10
 """Bytes up to which a plain document is examined at once: the dearest found takes some milliseconds."""
 
